@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ffalloc: exact address-ordered first fit in a fixed pool of memory.
+ *
+ * A pool is cut into granules. A request takes the lowest address at which enough free
+ * granules lie in a row, and a freed block merges at once with a free neighbour on either
+ * side. Placement depends on the sequence of calls and the granule, on nothing else: the same
+ * calls in a larger pool, or on another machine, give the same offsets.
+ *
+ * Units: `size` and `*_size` are bytes, `*_count` numbers of things. "A few steps" below means
+ * at most a few per level of the index, whose depth is the logarithm of the pool's size; no
+ * call but those that say so searches or walks the pool.
+ *
+ * A pool has no lock. Calls on one pool must not overlap; different pools are independent.
+ */
+#ifndef FFALLOC_H
+#define FFALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FFALLOC_VERSION "0.1.0"
+
+struct ffalloc_pool;
+
+/* What is wrong with a pointer, or with the pool. */
+enum ffalloc_error {
+    FFALLOC_DOUBLE_FREE,     /* the address lies in a hole: it was freed before */
+    FFALLOC_NOT_A_BLOCK,     /* the address lies inside a live block, not at its start */
+    FFALLOC_FOREIGN_POINTER, /* the address is not in this pool */
+    FFALLOC_DAMAGED          /* the pool's own metadata contradicts itself */
+};
+
+/*
+ * Called instead of carrying out a call whose pointer is wrong; the pool is unchanged. If the
+ * hook returns, the call returns as if it had failed (NULL, false, 0, or nothing done).
+ */
+typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,
+                              enum ffalloc_error kind);
+
+/* Called when a request cannot be served, before NULL or false is returned. Units: bytes. */
+typedef void ffalloc_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
+
+/* A zeroed config means the defaults. */
+struct ffalloc_config {
+    size_t granule; /* bytes: 8, 16, 32, ... 4096; 0: 16 where pointers have 64 bits, else 8 */
+    bool is_zeroed; /* the memory reads as zero: init leaves most of it untouched, and calloc
+                       does not clear what was never handed out */
+    ffalloc_on_error *on_error;                 /* NULL: a wrong pointer is ignored */
+    ffalloc_on_out_of_memory *on_out_of_memory; /* NULL: nothing is told */
+};
+
+/*
+ * Makes a pool of the `size` bytes at `memory` and returns it. All metadata is inside, at the
+ * start; nothing else is ever used. `memory` may have any alignment; up to 15 bytes and part of
+ * a granule are lost if it has less than the granule's.
+ *
+ * Returns NULL if and only if not one granule fits, or the granule is not a power of two from
+ * 8 to 4096. A pool uses at most 2^32 leaves of the machine word's number of granules (4 TiB
+ * at granule 16 and 64 bits) and leaves the rest alone.
+ *
+ * Steps: clears the metadata, 3.7 % of the pool at granule 8; with `is_zeroed` a few hundred.
+ */
+struct ffalloc_pool *ffalloc_init(void *memory, size_t size);
+struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
+                                       const struct ffalloc_config *config);
+
+/*
+ * Returns the lowest space in the pool that holds `size` bytes, aligned to the granule. "Lowest"
+ * is exact: no free space at a smaller address would have done. A size of 0 is served as 1.
+ * The contents are whatever was there before.
+ *
+ * Returns NULL if and only if no hole is large enough. A few steps.
+ */
+void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size);
+
+/* As ffalloc_malloc(count * size), zeroed. Also NULL if the product overflows. */
+void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size);
+
+/*
+ * As ffalloc_malloc, at an address that is a multiple of `alignment`, a power of two. Up to the
+ * granule that is ffalloc_malloc. Above it, where the lowest hole that is large enough may be
+ * misaligned, the rule is:
+ *
+ *   1. take the lowest aligned fit among the holes of at least `size` that start in the first
+ *      16 groups of 64 granules in which such holes start;
+ *   2. if there is none, take the lowest hole that is large enough at any alignment, that is
+ *      of at least size / granule + alignment / granule - 1 granules;
+ *   3. if there is none, search all holes of at least `size`.
+ *
+ * Returns NULL if and only if no aligned space of that size is free, or `alignment` is not a
+ * power of two. A few steps for 1 and 2; step 3 looks at every hole that is large enough.
+ *
+ * Alignment is of the address, so equal offsets in two pools need blocks that begin at the same
+ * remainder of the alignment (ffalloc_metadata_size says where they begin).
+ */
+void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size);
+
+/*
+ * Gives the block `size` bytes: shrinks in place, grows in place into a hole on its right, else
+ * moves to the lowest space that fits while the old block still stands. A block of NULL makes
+ * it ffalloc_malloc(size). A size of 0 keeps a block of one granule: only free frees.
+ *
+ * Returns NULL if and only if neither is possible, or `block` is not a live block; then the
+ * old block is unchanged. A few steps, and the copy.
+ */
+void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size);
+
+/*
+ * The part of realloc that does not move: true if the block now has room for `size` bytes,
+ * false, with nothing changed, if and only if the hole on its right is missing or too small or
+ * `block` is not a live block. A few steps.
+ */
+bool ffalloc_resize(struct ffalloc_pool *pool, void *block, size_t size);
+
+/* Frees a live block; NULL is ignored. Anything else is told to on_error. A few steps. */
+void ffalloc_free(struct ffalloc_pool *pool, void *block);
+
+/* As ffalloc_free; returns the bytes given back, 0 if `block` was NULL or wrong. */
+size_t ffalloc_release(struct ffalloc_pool *pool, void *block);
+
+/* Bytes that may be used in a live block; 0 for NULL, and for a wrong pointer after on_error. */
+size_t ffalloc_usable_size(const struct ffalloc_pool *pool, const void *block);
+
+/* Whether the address lies in the part of the pool that holds blocks, used or free. */
+bool ffalloc_owns(const struct ffalloc_pool *pool, const void *address);
+
+/* What lies at an address: a block, used or free (a hole). */
+struct ffalloc_block {
+    void *address; /* of its first byte */
+    size_t size;   /* bytes, a multiple of the granule */
+    bool is_used;
+};
+
+/*
+ * Finds the block or hole that contains `address`. False if and only if the pool does not own
+ * it. Steps: an address in the middle of a long block is found by scanning back, 64 granules
+ * at a step.
+ */
+bool ffalloc_find(const struct ffalloc_pool *pool, const void *address,
+                  struct ffalloc_block *block);
+
+/* Counts bytes unless it says otherwise. The names in brackets are FreeRTOS's and o1heap's. */
+struct ffalloc_stats {
+    size_t granule;
+    size_t usable_size;          /* all blocks and holes together [capacity] */
+    size_t used_size;            /* now, rounded up to granules [allocated] */
+    size_t peak_used_size;       /* the most ever used [peak_allocated] */
+    size_t free_size;            /* now [xAvailableHeapSpaceInBytes] */
+    size_t least_free_size;      /* the least ever free [xMinimumEverFreeBytesRemaining] */
+    size_t largest_hole_size;    /* [xSizeOfLargestFreeBlockInBytes] */
+    size_t smallest_hole_size;   /* [xSizeOfSmallestFreeBlockInBytes] */
+    size_t hole_count;           /* [xNumberOfFreeBlocks] */
+    size_t block_count;          /* live blocks */
+    size_t alloc_count;          /* successful requests [xNumberOfSuccessfulAllocations] */
+    size_t free_count;           /* successful frees [xNumberOfSuccessfulFrees] */
+    size_t failed_count;         /* refused requests [oom_count] */
+    size_t largest_request_size; /* also if refused [peak_request_size] */
+    size_t slack_total_size;     /* given beyond what was asked, summed over alloc_count requests;
+                                    what a live block was asked for is not kept */
+    size_t high_water_size;      /* the end of the highest block ever placed: the usable bytes of
+                                    the smallest pool in which the same calls succeed */
+};
+
+/*
+ * Fills in the statistics. A realloc in place counts as neither an allocation nor a free; one
+ * that moves is both. Walks the holes: its time grows with the part of the pool ever used.
+ */
+void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats);
+
+/*
+ * Starts the marks anew from what is live now: peak_used, least_free, largest_request and
+ * high_water. With `is_zeroed`, calloc clears everything from here on. Walks back to the
+ * highest live block.
+ */
+void ffalloc_reset_marks(struct ffalloc_pool *pool);
+
+/* What ffalloc_check found first. */
+struct ffalloc_fault {
+    const char *rule; /* the number of the invariant that does not hold, such as "M3" */
+    size_t offset;    /* bytes from the first granule to the place */
+};
+
+/*
+ * Verifies every numbered invariant of the metadata (src/core/pool.h lists them), recounting
+ * the index from the map. Reads only. Returns true if all hold; else fills in `fault` if it is
+ * not NULL. Walks the part of the pool ever used.
+ */
+bool ffalloc_check(const struct ffalloc_pool *pool, struct ffalloc_fault *fault);
+
+/* Called for a block or a hole; returns whether to go on. It must not change the pool. */
+typedef bool ffalloc_visit(void *context, const struct ffalloc_block *block);
+
+/* Visits all blocks and holes in address order. */
+void ffalloc_walk(const struct ffalloc_pool *pool, ffalloc_visit *visit, void *context);
+
+/* Visits the holes of at least `least_size` bytes in address order; a few steps for each hole
+ * of that size or of 255 granules. */
+void ffalloc_walk_holes(const struct ffalloc_pool *pool, size_t least_size, ffalloc_visit *visit,
+                        void *context);
+
+/*
+ * The least memory, aligned to the larger of the granule and 16, that offers `granules` usable
+ * granules of `granule` bytes (0: the default). Returns 0 if and only if there is no such size
+ * or the granule is not valid.
+ */
+size_t ffalloc_pool_size_for(size_t granules, size_t granule);
+
+/* Bytes before the first block in a pool of `size` bytes with that alignment; 0 as above. */
+size_t ffalloc_metadata_size(size_t size, size_t granule);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where an aligned request goes: the rule that ffalloc.h states for ffalloc_aligned_alloc.
+ *
+ * Inside a leaf all starts are tried at once: the positions at which enough free granules begin,
+ * and-ed with the aligned ones. The rule counts groups of 64 granules, not leaves, so that it is
+ * the same whatever the word.
+ */
+#include "blocks.h"
+
+#define GROUP_LOG2  6  /* granules */
+#define GROUP_LIMIT 16 /* groups looked at before a larger hole is taken instead */
+
+struct request {
+    size_t count;     /* granules */
+    size_t alignment; /* granules, a power of two above 1 */
+    size_t bias;      /* granule 0's distance from the aligned address below it, in granules */
+};
+
+static size_t align_up(const struct request *request, size_t granule)
+{
+    size_t mask = request->alignment - 1;
+    return ((granule + request->bias + mask) & ~mask) - request->bias;
+}
+
+/* A bit for each position in the leaf whose address is aligned. */
+static size_t aligned_mask(const struct request *request, size_t leaf)
+{
+    size_t first = align_up(request, first_granule_of(leaf)) - first_granule_of(leaf);
+    if (first >= WORD_BITS)
+        return 0;
+    size_t mask = 1;
+    for (size_t step = request->alignment; step < WORD_BITS; step <<= 1)
+        mask |= mask << step;
+    return mask << first;
+}
+
+/* The lowest aligned fit in the holes that start in `leaf`, which has one, or NOT_FOUND. */
+static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *request,
+                          size_t leaf, size_t *hole)
+{
+    const struct leaf *words = &pool->leaves[leaf];
+    if (request->count <= WORD_BITS) {
+        size_t runs =
+            mask_runs(leaf_free_mask(words), request->count) & aligned_mask(request, leaf);
+        if (runs) {
+            size_t bit = lowest_bit(runs);
+            size_t up_to_bit = SIZE_MAX >> (WORD_BITS - 1 - bit);
+            *hole = first_granule_of(leaf) + highest_bit(words->holes & up_to_bit);
+            return first_granule_of(leaf) + bit;
+        }
+    }
+    size_t last = first_granule_of(leaf) + highest_bit(words->holes);
+    size_t at = align_up(request, last);
+    size_t end = map_next(pool, last);
+    *hole = last;
+    return at < end && end - at >= request->count ? at : NOT_FOUND;
+}
+
+/* The first leaf from `leaf` on in which a hole of at least `count` granules starts. */
+static size_t next_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    return count > SATURATED ? ffalloc_large_next(pool, leaf, count)
+                             : ffalloc_index_next(pool, leaf, (unsigned)count);
+}
+
+/* Step 2 of the rule. */
+static size_t fit_anywhere(struct ffalloc_pool *pool, const struct request *request, size_t *hole)
+{
+    *hole = blocks_lowest_fit(pool, request->count + request->alignment - 1);
+    return *hole == NOT_FOUND ? NOT_FOUND : align_up(request, *hole);
+}
+
+size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
+                                  size_t alignment_granules, size_t *hole)
+{
+    /* No pool ends within an alignment's or a count's reach of SIZE_MAX granules, so that sums
+     * of one granule number and these two cannot wrap. */
+    if (count > pool->granule_count)
+        return NOT_FOUND;
+    struct request request = {count, alignment_granules, 0};
+    request.bias = ((uintptr_t)pool->blocks >> pool->granule_log2) & (alignment_granules - 1);
+
+    unsigned groups = 0;
+    size_t group = NOT_FOUND;
+    size_t leaf = count > SATURATED ? next_leaf(pool, 0, count) : index_find(pool, count);
+    for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
+        if (first_granule_of(leaf) >> GROUP_LOG2 != group) {
+            group = first_granule_of(leaf) >> GROUP_LOG2;
+            if (++groups == GROUP_LIMIT + 1) {
+                size_t at = fit_anywhere(pool, &request, hole);
+                if (at != NOT_FOUND)
+                    return at;
+            }
+        }
+        size_t at = fit_in_leaf(pool, &request, leaf, hole);
+        if (at != NOT_FOUND)
+            return at;
+    }
+    return NOT_FOUND;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "blocks.h"
+
+void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, size_t count)
+{
+    size_t hole_count = end - start;
+    size_t rest_count = hole_count - count;
+    size_t rest = start + count;
+    size_t leaf = leaf_of(start);
+    if (hole_count >= LARGE) {
+        if (rest_count >= LARGE) {
+            ffalloc_large_make_current(pool, leaf);
+            pool->current = (uint32_t)leaf_of(rest);
+        } else {
+            ffalloc_large_remove(pool, leaf);
+        }
+    }
+    map_set_used(pool, start);
+    if (rest_count == 0) {
+        index_lost(pool, leaf, hole_count);
+        return;
+    }
+    map_add_start(pool, rest, true);
+    map_mark_run(pool, start, rest);
+    map_mark_run(pool, rest, end);
+    if (leaf_of(rest) != leaf)
+        index_gained(pool, leaf_of(rest), rest_count);
+    else if (rest_count >= SATURATED)
+        return; /* 255 before and after */
+    index_lost(pool, leaf, hole_count);
+}
+
+void ffalloc_blocks_split(struct ffalloc_pool *pool, size_t hole, size_t at)
+{
+    size_t end = map_next(pool, hole);
+    if (end - hole >= LARGE)
+        ffalloc_large_remove(pool, leaf_of(hole));
+    map_add_start(pool, at, true);
+    map_mark_run(pool, hole, at);
+    map_mark_run(pool, at, end);
+    index_gained(pool, leaf_of(at), end - at);
+    index_lost(pool, leaf_of(hole), end - hole);
+    if (end - at >= LARGE)
+        ffalloc_large_add(pool, leaf_of(at));
+    if (at - hole >= LARGE)
+        ffalloc_large_add(pool, leaf_of(hole));
+}
+
+void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
+{
+    size_t left = start;
+    size_t right = end;
+    if (start > 0) {
+        size_t prev = map_prev(pool, start);
+        if (map_is_hole(pool, prev))
+            left = prev;
+    }
+    if (map_is_hole(pool, end))
+        right = map_next(pool, end);
+    if (right - end >= LARGE)
+        ffalloc_large_remove(pool, leaf_of(end));
+    if (start - left >= LARGE)
+        ffalloc_large_remove(pool, leaf_of(left));
+
+    if (right != end)
+        map_remove_start(pool, end);
+    if (left != start)
+        map_remove_start(pool, start);
+    else
+        map_set_hole(pool, start);
+    map_mark_run(pool, left, right);
+
+    size_t leaf = leaf_of(left);
+    index_gained(pool, leaf, right - left);
+    index_lower_hints(pool, leaf, right - left);
+    if (right != end && leaf_of(end) != leaf)
+        index_lost(pool, leaf_of(end), right - end);
+    if (right - left >= LARGE)
+        ffalloc_large_add(pool, leaf);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Holes become blocks and blocks become holes: the four changes that every public call is made
+ * of. Each keeps the map, the tree, the hints and the large holes in step, in this order: a
+ * large hole leaves its tree while the map still holds its links, the map changes, the tree
+ * follows the map.
+ */
+#ifndef FFALLOC_CORE_BLOCKS_H
+#define FFALLOC_CORE_BLOCKS_H
+
+#include "index.h"
+
+/* The lowest hole of at least `count` granules: its start, or NOT_FOUND. */
+static inline size_t blocks_lowest_fit(struct ffalloc_pool *pool, size_t count)
+{
+    if (count > SATURATED) {
+        size_t leaf = ffalloc_large_next(pool, 0, count);
+        return leaf == NOT_FOUND ? NOT_FOUND : large_start(pool, (uint32_t)leaf);
+    }
+    size_t leaf = index_find(pool, count);
+    return leaf == NOT_FOUND ? NOT_FOUND : leaf_lowest_fit(pool, leaf, count);
+}
+
+/* Cuts `count` granules from the front of the hole from `start` to `end`. Whether they become a
+ * block of their own or part of the one on the left is for the caller to write in the map. */
+void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, size_t count);
+
+/* Makes two holes of the one that contains `at`, for the higher to be cut from at once: M3 does
+ * not hold in between. */
+void ffalloc_blocks_split(struct ffalloc_pool *pool, size_t hole, size_t at);
+
+/* Makes a hole of the used block from `start` to `end`, merged with a hole on either side. */
+void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end);
+
+/* The rule of ffalloc_aligned_alloc. Sets `hole` to the hole that the space lies in. */
+size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
+                                  size_t alignment_granules, size_t *hole);
+
+#endif

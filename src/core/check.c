@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tests every numbered invariant of pool.h, in an order in which each test may rely on those
+ * before it: damaged words lead to a report, never astray. Beyond the high-water mark nothing
+ * was ever written, and the map of a pool of terabytes is better not read: there the length of
+ * the last run stands for its leaves.
+ */
+#include "index.h"
+
+struct audit {
+    const struct ffalloc_pool *pool;
+    struct ffalloc_fault fault;
+};
+
+/* Returns whether `holds`; notes the rule and the place if not. */
+static bool require(struct audit *audit, bool holds, const char *rule, size_t granule)
+{
+    if (!holds)
+        audit->fault = (struct ffalloc_fault){rule, bytes_of(audit->pool, granule)};
+    return holds;
+}
+
+static bool check_sentinel(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    size_t end = pool->granule_count;
+    const struct leaf *last = &pool->leaves[leaf_of(end)];
+    return require(audit, pool->leaves[0].starts & 1, "M1", 0) &&
+           require(audit, last->starts & ~last->holes & bit_of(end), "M1", end) &&
+           require(audit, !(last->starts & ~bit_of(end) & ~(bit_of(end) - 1)), "M1", end) &&
+           require(audit, pool->high_water_granules <= end, "C2", end);
+}
+
+/* M4 for the run that begins at `leaf`; sets `length` to the run's. */
+static bool check_run(struct audit *audit, size_t leaf, size_t *length)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    size_t last_leaf = leaf_of(pool->granule_count);
+    size_t run = pool->leaves[leaf].holes;
+    size_t granule = first_granule_of(leaf);
+    if (!require(audit, run >= 1 && run <= last_leaf - leaf, "M4", granule) ||
+        !require(audit, pool->leaves[leaf + run - 1].holes == run, "M4", granule) ||
+        !require(audit, pool->leaves[leaf + run].starts, "M4", granule))
+        return false;
+    for (size_t i = leaf; i < leaf + run && i <= leaf_of(pool->high_water_granules); i++)
+        if (!require(audit, !pool->leaves[i].starts, "M4", granule))
+            return false;
+    *length = run;
+    return true;
+}
+
+static bool check_leaves(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    size_t last_leaf = leaf_of(pool->granule_count);
+    for (size_t leaf = 0; leaf <= last_leaf;) {
+        const struct leaf *words = &pool->leaves[leaf];
+        size_t step = 1;
+        if (words->starts) {
+            size_t stray = words->holes & ~words->starts;
+            if (!require(audit, !stray, "M2",
+                         first_granule_of(leaf) + (stray ? lowest_bit(stray) : 0)))
+                return false;
+        } else if (!check_run(audit, leaf, &step)) {
+            return false;
+        }
+        leaf += step;
+    }
+    return true;
+}
+
+static bool check_blocks(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    size_t free_granules = 0;
+    size_t used_count = 0;
+    size_t used_end = 0;
+    bool left_is_hole = false;
+    for (size_t start = 0, end; start < pool->granule_count; start = end) {
+        bool is_hole = map_is_hole(pool, start);
+        end = map_next(pool, start);
+        if (!require(audit, !(is_hole && left_is_hole), "M3", start))
+            return false;
+        left_is_hole = is_hole;
+        free_granules += is_hole ? end - start : 0;
+        used_count += !is_hole;
+        used_end = is_hole ? used_end : end;
+    }
+    return require(audit, free_granules == pool->free_granules, "C1", 0) &&
+           require(audit, pool->least_free_granules <= free_granules, "C1", 0) &&
+           require(audit, used_end <= pool->high_water_granules, "C2", used_end) &&
+           require(audit, pool->alloc_count - pool->free_count == used_count, "C3", 0);
+}
+
+/* No hole starts above the high-water mark, so its leaf is the last one with a byte. */
+static bool check_tree(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    size_t last = leaf_of(pool->high_water_granules);
+    for (size_t leaf = 0; leaf <= last; leaf++)
+        if (!require(audit, pool->levels[0][leaf] == ffalloc_index_count(pool, leaf), "X1",
+                     first_granule_of(leaf)))
+            return false;
+    unsigned shift = WORD_LOG2;
+    for (unsigned level = 1; level < pool->level_count; level++) {
+        last >>= FANOUT_LOG2;
+        shift += FANOUT_LOG2;
+        for (size_t node = 0; node <= last; node++)
+            if (!require(audit,
+                         pool->levels[level][node] ==
+                             node_max(pool->levels[level - 1] + (node << FANOUT_LOG2)),
+                         "X2", node << shift))
+                return false;
+    }
+    return true;
+}
+
+static bool check_hints(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    for (unsigned i = 0; i < HINTS; i++) {
+        size_t hint = pool->hints[i];
+        size_t first = ffalloc_index_next(pool, 0, i + 1);
+        if (!require(audit, hint <= leaf_of(pool->granule_count), "X3", 0) ||
+            !require(audit, hint <= first, "X3", first_granule_of(hint)) ||
+            !require(audit, i == 0 || pool->hints[i - 1] <= hint, "X3", first_granule_of(hint)))
+            return false;
+    }
+    return true;
+}
+
+/* Whether a leaf number from the tree is that of a large hole. */
+static bool is_large(const struct ffalloc_pool *pool, uint32_t leaf)
+{
+    return leaf <= leaf_of(pool->granule_count) && pool->leaves[leaf].starts &&
+           pool->leaves[leaf].holes && large_count(pool, leaf) >= LARGE;
+}
+
+/* L2 and L3 for a hole's child on one side; `depth` bits of the path are still ahead. */
+static bool check_child(struct audit *audit, uint32_t leaf, unsigned side, unsigned depth)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    uint32_t child = ffalloc_large_links(pool, leaf).child[side];
+    size_t place = first_granule_of(leaf);
+    if (child == NO_LEAF)
+        return true;
+    if (!require(audit, is_large(pool, child) && child != pool->current && depth > 0, "L1", place))
+        return false;
+    size_t path = ((size_t)leaf >> depth << 1) | side;
+    return require(audit, (size_t)child >> (depth - 1) == path, "L2", place) &&
+           require(audit, large_count(pool, child) <= large_count(pool, leaf), "L3", place);
+}
+
+static bool check_children(struct audit *audit, uint32_t leaf, unsigned depth)
+{
+    return check_child(audit, leaf, 0, depth) && check_child(audit, leaf, 1, depth);
+}
+
+/* L1 to L3 for the large hole in `leaf` and all that lie on the way to it from the root. */
+static bool check_large_hole(struct audit *audit, uint32_t leaf)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    uint32_t there = pool->large_root;
+    unsigned depth = pool->path_log2;
+    while (there != leaf && there != NO_LEAF && depth > 0) {
+        if (!check_children(audit, there, depth))
+            return false;
+        depth--;
+        there = ffalloc_large_links(pool, there).child[leaf >> depth & 1];
+    }
+    return require(audit, (there == leaf) != (pool->current == leaf), "L1",
+                   first_granule_of(leaf)) &&
+           (there != leaf || check_children(audit, leaf, depth));
+}
+
+static bool check_large(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    uint32_t roots[2] = {pool->current, pool->large_root};
+    for (unsigned i = 0; i < 2; i++)
+        if (!require(audit, roots[i] == NO_LEAF || is_large(pool, roots[i]), "L1", 0))
+            return false;
+    size_t leaf = ffalloc_index_next(pool, 0, SATURATED);
+    while (leaf != NOT_FOUND) {
+        if (large_count(pool, (uint32_t)leaf) >= LARGE && !check_large_hole(audit, (uint32_t)leaf))
+            return false;
+        leaf = ffalloc_index_next(pool, leaf + 1, SATURATED);
+    }
+    return true;
+}
+
+bool ffalloc_check(const struct ffalloc_pool *pool, struct ffalloc_fault *fault)
+{
+    struct audit audit = {pool, {NULL, 0}};
+    bool is_sound = check_sentinel(&audit) && check_leaves(&audit) && check_blocks(&audit) &&
+                    check_tree(&audit) && check_hints(&audit) && check_large(&audit);
+    if (!is_sound && fault)
+        *fault = audit.fault;
+    return is_sound;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The index: the leaf in which the lowest hole of a size starts.
+ *
+ * Sizes up to 255 granules are answered by a tree of bytes. levels[0] has the size of the
+ * largest hole that starts in each leaf (X1), each higher level the largest of FANOUT below it
+ * (X2). The first leaf from some leaf on with a large enough hole is found by going up until a
+ * node to the right has one, then down to the leftmost such child. For the smallest sizes a
+ * hint (X3) says from which leaf on to look, and nearly always that leaf is the one. The bytes
+ * are exact, never bounds: an adversary could otherwise prepare any number of leaves whose bound
+ * says yes and whose holes say no.
+ *
+ * Larger holes show as 255 in the tree and are told apart by large.c.
+ */
+#ifndef FFALLOC_CORE_INDEX_H
+#define FFALLOC_CORE_INDEX_H
+
+#include "large.h"
+#include "map.h"
+
+/* The first leaf from `leaf` on in which a hole of `least` (1 to 255) granules starts. */
+size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
+
+/* Recounts a leaf's byte from the map and passes a change on to the levels above. */
+void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
+
+/* Sets a leaf's byte to `largest`, more than it was, and passes the change on. */
+void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
+
+/* The largest hole that starts in a leaf, from the map, saturated. */
+unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
+
+static inline unsigned saturated(size_t count)
+{
+    return count < SATURATED ? (unsigned)count : SATURATED;
+}
+
+/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND. */
+static inline size_t index_find(struct ffalloc_pool *pool, size_t count)
+{
+    size_t hint = count < HINTS ? count - 1 : HINTS - 1;
+    size_t leaf = pool->hints[hint];
+    if (pool->levels[0][leaf] >= count)
+        return leaf;
+    leaf = ffalloc_index_next(pool, leaf, (unsigned)count);
+    if (leaf == NOT_FOUND || count > HINTS)
+        return leaf;
+    /* What holds no `count` granules holds no more than that either: raise the larger ones. */
+    while (hint < HINTS && pool->hints[hint] < leaf)
+        pool->hints[hint++] = (uint32_t)leaf;
+    return leaf;
+}
+
+/* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
+ * first that is low enough already ends it. */
+static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    size_t hint = count < HINTS ? count : HINTS;
+    while (hint > 0 && pool->hints[hint - 1] > leaf)
+        pool->hints[--hint] = (uint32_t)leaf;
+}
+
+/* A hole of `count` granules starts in `leaf`, in the map already. */
+static inline void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    if (saturated(count) > pool->levels[0][leaf])
+        ffalloc_index_raise(pool, leaf, saturated(count));
+}
+
+/* A hole of `count` granules that started in `leaf` does so no more, or is smaller now. */
+static inline void index_lost(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    if (saturated(count) == pool->levels[0][leaf])
+        ffalloc_index_recount(pool, leaf);
+}
+
+#endif

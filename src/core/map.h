@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The map: where blocks start and which of them are holes. Everything here is bit arithmetic on
+ * one or two words, on the hot path of every call, and therefore inline.
+ */
+#ifndef FFALLOC_CORE_MAP_H
+#define FFALLOC_CORE_MAP_H
+
+#include "pool.h"
+
+static inline size_t leaf_of(size_t granule)
+{
+    return granule >> WORD_LOG2;
+}
+
+static inline size_t bit_of(size_t granule)
+{
+    return (size_t)1 << (granule & (WORD_BITS - 1));
+}
+
+static inline size_t first_granule_of(size_t leaf)
+{
+    return leaf << WORD_LOG2;
+}
+
+/* `word` is not 0 in these two. */
+static inline size_t lowest_bit(size_t word)
+{
+    return (size_t)__builtin_ctzl(word);
+}
+
+static inline size_t highest_bit(size_t word)
+{
+    return WORD_BITS - 1 - (size_t)__builtin_clzl(word);
+}
+
+static inline bool map_is_start(const struct ffalloc_pool *pool, size_t granule)
+{
+    return pool->leaves[leaf_of(granule)].starts & bit_of(granule);
+}
+
+/* Of a granule at which a block starts. */
+static inline bool map_is_hole(const struct ffalloc_pool *pool, size_t granule)
+{
+    return pool->leaves[leaf_of(granule)].holes & bit_of(granule);
+}
+
+/* Of any granule. */
+static inline bool map_is_used_start(const struct ffalloc_pool *pool, size_t granule)
+{
+    const struct leaf *leaf = &pool->leaves[leaf_of(granule)];
+    return leaf->starts & ~leaf->holes & bit_of(granule);
+}
+
+/* The start after `granule`, which is below the sentinel. */
+static inline size_t map_next(const struct ffalloc_pool *pool, size_t granule)
+{
+    size_t leaf = leaf_of(granule);
+    size_t starts = pool->leaves[leaf].starts >> (granule & (WORD_BITS - 1)) >> 1;
+    if (starts)
+        return granule + 1 + lowest_bit(starts);
+    leaf++;
+    if (!pool->leaves[leaf].starts)
+        leaf += pool->leaves[leaf].holes; /* M4 */
+    return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].starts);
+}
+
+/* The start before `granule`, itself a start and not 0. */
+static inline size_t map_prev(const struct ffalloc_pool *pool, size_t granule)
+{
+    size_t leaf = leaf_of(granule);
+    size_t starts = pool->leaves[leaf].starts & (bit_of(granule) - 1);
+    if (!starts) {
+        leaf--;
+        if (!pool->leaves[leaf].starts)
+            leaf -= pool->leaves[leaf].holes; /* M4 */
+        starts = pool->leaves[leaf].starts;
+    }
+    return first_granule_of(leaf) + highest_bit(starts);
+}
+
+/* Makes a start of a granule that is none. A leaf's first start ends its life in a run. */
+static inline void map_add_start(struct ffalloc_pool *pool, size_t granule, bool is_hole)
+{
+    struct leaf *leaf = &pool->leaves[leaf_of(granule)];
+    if (!leaf->starts)
+        leaf->holes = 0;
+    leaf->starts |= bit_of(granule);
+    leaf->holes |= is_hole ? bit_of(granule) : 0;
+}
+
+static inline void map_remove_start(struct ffalloc_pool *pool, size_t granule)
+{
+    struct leaf *leaf = &pool->leaves[leaf_of(granule)];
+    leaf->starts &= ~bit_of(granule);
+    leaf->holes &= ~bit_of(granule);
+}
+
+static inline void map_set_hole(struct ffalloc_pool *pool, size_t granule)
+{
+    pool->leaves[leaf_of(granule)].holes |= bit_of(granule);
+}
+
+static inline void map_set_used(struct ffalloc_pool *pool, size_t granule)
+{
+    pool->leaves[leaf_of(granule)].holes &= ~bit_of(granule);
+}
+
+/* Restores M4 for the block from `start` to the next start, `end`, after either has moved. */
+static inline void map_mark_run(struct ffalloc_pool *pool, size_t start, size_t end)
+{
+    size_t before = leaf_of(start);
+    size_t after = leaf_of(end);
+    if (after - before <= 1)
+        return;
+    pool->leaves[before + 1].holes = after - before - 1;
+    pool->leaves[after - 1].holes = after - before - 1;
+}
+
+/*
+ * The granules of the holes that start in a leaf, as far as they lie in it. With the bits of
+ * used starts 0 and all others 1, adding a hole's bit carries through its granules up to the
+ * next used start; what the addition changed is the hole.
+ */
+static inline size_t leaf_free_mask(const struct leaf *leaf)
+{
+    size_t not_used = ~(leaf->starts & ~leaf->holes);
+    return ((not_used + leaf->holes) ^ not_used) & not_used;
+}
+
+/*
+ * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to WORD_BITS.
+ * Each step doubles, or nearly, the number of offsets that have been and-ed together, until it
+ * is all of 0 to count - 1: log2(count) steps.
+ */
+static inline size_t mask_runs(size_t mask, size_t count)
+{
+    while (count > 1) {
+        size_t half = count >> 1;
+        mask &= mask >> half;
+        count -= half;
+    }
+    return mask;
+}
+
+/*
+ * The lowest hole of at least `count` granules that starts in `leaf`, which has one (X1). Only
+ * the last hole of a leaf can reach beyond it, so it is the one if no other fits.
+ */
+static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    const struct leaf *words = &pool->leaves[leaf];
+    size_t runs = count <= WORD_BITS ? mask_runs(leaf_free_mask(words), count) : 0;
+    return first_granule_of(leaf) + (runs ? lowest_bit(runs) : highest_bit(words->holes));
+}
+
+#endif

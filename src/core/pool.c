@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* The public calls: what they check, count and tell; blocks.h does the work. */
+#include "blocks.h"
+#include "memory.h"
+
+static void raise_error(const struct ffalloc_pool *pool, const void *address,
+                        enum ffalloc_error kind)
+{
+    if (pool->on_error)
+        pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
+}
+
+static void raise_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
+{
+    struct ffalloc_block block;
+    if (!ffalloc_find(pool, address, &block))
+        raise_error(pool, address, FFALLOC_FOREIGN_POINTER);
+    else
+        raise_error(pool, address, block.is_used ? FFALLOC_NOT_A_BLOCK : FFALLOC_DOUBLE_FREE);
+}
+
+/* The one place where a pointer from outside is decoded: the granule of a live block's start,
+ * or NOT_FOUND after telling what is wrong. */
+static inline size_t decode(const struct ffalloc_pool *pool, const void *block)
+{
+    size_t offset = (uintptr_t)block - (uintptr_t)pool->blocks;
+    size_t granule = offset >> pool->granule_log2;
+    if (granule < pool->granule_count && bytes_of(pool, granule) == offset &&
+        map_is_used_start(pool, granule))
+        return granule;
+    raise_wrong_pointer(pool, block);
+    return NOT_FOUND;
+}
+
+static void note_request(struct ffalloc_pool *pool, size_t size)
+{
+    if (size > pool->largest_request_size)
+        pool->largest_request_size = size;
+}
+
+/* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
+static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
+{
+    pool->free_granules -= count;
+    if (pool->free_granules < pool->least_free_granules)
+        pool->least_free_granules = pool->free_granules;
+    if (end > pool->high_water_granules)
+        pool->high_water_granules = end;
+    note_request(pool, size);
+}
+
+static void *refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
+{
+    pool->failed_count++;
+    note_request(pool, size);
+    if (pool->on_out_of_memory)
+        pool->on_out_of_memory(pool, size, alignment);
+    return NULL;
+}
+
+/* Places a block of `count` granules at the front of the hole that starts at `start`. */
+static inline void *place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+{
+    size_t end = map_next(pool, start);
+    if (end - start < count) {
+        raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
+        return NULL;
+    }
+    ffalloc_blocks_cut(pool, start, end, count);
+    note_used(pool, count, start + count, size);
+    pool->alloc_count++;
+    pool->slack_total_size += bytes_of(pool, count) - size;
+    return address_of(pool, start);
+}
+
+void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
+{
+    size_t count = granules_for(pool, size);
+    size_t start = blocks_lowest_fit(pool, count);
+    if (start == NOT_FOUND)
+        return refuse(pool, size, bytes_of(pool, 1));
+    return place(pool, start, count, size);
+}
+
+void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total))
+        return refuse(pool, SIZE_MAX, bytes_of(pool, 1));
+    size_t fresh = pool->is_zeroed ? pool->high_water_granules : SIZE_MAX;
+    unsigned char *block = ffalloc_malloc(pool, total);
+    if (!block)
+        return NULL;
+    size_t start = (size_t)(block - pool->blocks) >> pool->granule_log2;
+    if (fresh > start) {
+        size_t stale_size = fresh == SIZE_MAX ? total : bytes_of(pool, fresh - start);
+        memset(block, 0, stale_size < total ? stale_size : total);
+    }
+    return block;
+}
+
+void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size)
+{
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0)
+        return NULL;
+    size_t granules = alignment >> pool->granule_log2;
+    if (granules <= 1)
+        return ffalloc_malloc(pool, size);
+    size_t count = granules_for(pool, size);
+    size_t hole;
+    size_t at = ffalloc_blocks_aligned_fit(pool, count, granules, &hole);
+    if (at == NOT_FOUND)
+        return refuse(pool, size, alignment);
+    if (at != hole)
+        ffalloc_blocks_split(pool, hole, at);
+    return place(pool, at, count, size);
+}
+
+/* Grows the block that ends at `end` by `more` granules if the hole there has as many. */
+static bool grow(struct ffalloc_pool *pool, size_t start, size_t end, size_t more)
+{
+    if (!map_is_hole(pool, end))
+        return false;
+    size_t hole_end = map_next(pool, end);
+    if (hole_end - end < more)
+        return false;
+    ffalloc_blocks_cut(pool, end, hole_end, more);
+    map_remove_start(pool, end);
+    map_mark_run(pool, start, end + more);
+    return true;
+}
+
+static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
+{
+    size_t end = map_next(pool, start);
+    size_t count = granules_for(pool, size);
+    size_t before = end - start;
+    if (count > before) {
+        if (!grow(pool, start, end, count - before))
+            return false;
+        note_used(pool, count - before, start + count, size);
+    } else if (count < before) {
+        map_add_start(pool, start + count, false);
+        map_mark_run(pool, start, start + count);
+        map_mark_run(pool, start + count, end);
+        ffalloc_blocks_release(pool, start + count, end);
+        pool->free_granules += before - count;
+    }
+    return true;
+}
+
+bool ffalloc_resize(struct ffalloc_pool *pool, void *block, size_t size)
+{
+    size_t start = decode(pool, block);
+    return start != NOT_FOUND && resize(pool, start, size);
+}
+
+void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
+{
+    if (!block)
+        return ffalloc_malloc(pool, size);
+    size_t start = decode(pool, block);
+    if (start == NOT_FOUND)
+        return NULL;
+    if (resize(pool, start, size))
+        return block;
+    void *moved = ffalloc_malloc(pool, size);
+    if (!moved)
+        return NULL;
+    size_t before = bytes_of(pool, map_next(pool, start) - start);
+    memcpy(moved, block, before < size ? before : size);
+    ffalloc_free(pool, block);
+    return moved;
+}
+
+size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
+{
+    if (!block)
+        return 0;
+    size_t start = decode(pool, block);
+    if (start == NOT_FOUND)
+        return 0;
+    size_t end = map_next(pool, start);
+    ffalloc_blocks_release(pool, start, end);
+    pool->free_granules += end - start;
+    pool->free_count++;
+    return bytes_of(pool, end - start);
+}
+
+void ffalloc_free(struct ffalloc_pool *pool, void *block)
+{
+    (void)ffalloc_release(pool, block);
+}
+
+size_t ffalloc_usable_size(const struct ffalloc_pool *pool, const void *block)
+{
+    if (!block)
+        return 0;
+    size_t start = decode(pool, block);
+    return start == NOT_FOUND ? 0 : bytes_of(pool, map_next(pool, start) - start);
+}
+
+bool ffalloc_owns(const struct ffalloc_pool *pool, const void *address)
+{
+    size_t offset = (uintptr_t)address - (uintptr_t)pool->blocks;
+    return offset >> pool->granule_log2 < pool->granule_count;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a pool looks like inside.
+ *
+ *   memory
+ *   | struct ffalloc_pool, with a pointer to each level of the tree
+ *   | leaves: the map, two bits per granule
+ *   | levels[0], levels[1], ...: the tree of largest holes, one byte per leaf and node
+ *   | blocks: granule 0, 1, 2, ... and nothing of ours between them
+ *
+ * A *leaf* is one machine word of granules: in `starts` a bit for each granule at which a block
+ * (used or hole) starts, in `holes` a bit for those of them that are holes. The two words lie
+ * side by side, so that a call usually touches one cache line of the map. The bit after the
+ * last granule is the sentinel, a used block of no size, so that every block has a next start.
+ *
+ * A leaf in which no block starts lies inside one long block, and its `holes` word is ours to
+ * use. The first and the last leaf of such a run hold the run's length there: the next and the
+ * previous start are found in O(1) across any distance. Holes of LARGE granules and more are
+ * linked into a search tree (large.c) by further words of their runs. So neither a summary of
+ * empty leaves nor an index of large holes takes any memory of its own.
+ *
+ * Map
+ *   M1  Granule 0 and the sentinel are starts, the sentinel is used, nothing starts beyond it.
+ *   M2  A hole's bit is also a start.
+ *   M3  Two holes never adjoin.
+ *   M4  A run of leaves without a start holds its length in its first and last `holes` word.
+ * Index
+ *   X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf,
+ *       255 if that is 255 or more, 0 if there is none.
+ *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0.
+ *   X3  No hole of `count` granules or more starts in a leaf below hints[count - 1], and the
+ *       hints ascend.
+ * Large holes
+ *   L1  Each hole of LARGE granules or more is the current one or once in the tree; nothing
+ *       else is either.
+ *   L2  A hole's place in the tree is on the path that the bits of its leaf number describe.
+ *   L3  No hole in the tree is larger than its parent.
+ * Counts
+ *   C1  free_granules is the sum of the holes, least_free_granules is at most that.
+ *   C2  high_water_granules is not below the end of the highest block.
+ *   C3  There are alloc_count - free_count blocks.
+ */
+#ifndef FFALLOC_CORE_POOL_H
+#define FFALLOC_CORE_POOL_H
+
+#include <stdint.h>
+
+#include "ffalloc/ffalloc.h"
+#include "node.h"
+
+/* The machine word is size_t: every supported target has pointers of 32 or 64 bits. */
+#if SIZE_MAX > 0xffffffff
+#define WORD_LOG2 6
+#else
+#define WORD_LOG2 5
+#endif
+#define WORD_BITS ((size_t)1 << WORD_LOG2)
+
+#define NOT_FOUND SIZE_MAX   /* no granule */
+#define NO_LEAF   UINT32_MAX /* no leaf */
+#define SATURATED 255u       /* granules; the tree's bytes count no further */
+#define HINTS     8u         /* sizes in granules, 1 to HINTS, that have a hint of their own */
+
+/*
+ * Granules. A hole this large covers at least 3 whole leaves after its own: a run's two ends
+ * and, between them, room for two links of 32 bits. 255 would not always do.
+ */
+#define LARGE 256u
+
+struct leaf {
+    size_t starts; /* bit i: a block starts at granule i of the leaf */
+    size_t holes;  /* bit i: and it is free; a leaf without a start: see above */
+};
+
+struct ffalloc_pool {
+    struct leaf *leaves;
+    unsigned char *blocks; /* address of granule 0 */
+    size_t granule_count;
+    uint8_t granule_log2; /* bytes */
+    uint8_t level_count;  /* of the tree; the top level has at most FANOUT nodes */
+    uint8_t is_zeroed;    /* granules from high_water_granules on read as zero */
+    uint8_t path_log2;    /* bits of the largest leaf number */
+    uint32_t large_root;  /* leaf of the tree's root, or NO_LEAF */
+    uint32_t current;     /* leaf of the large hole that is kept out of the tree, or NO_LEAF */
+    uint32_t hints[HINTS];
+    size_t free_granules;
+    size_t least_free_granules;
+    size_t high_water_granules;
+    size_t alloc_count;
+    size_t free_count;
+    size_t failed_count;
+    size_t largest_request_size;
+    size_t slack_total_size;
+    ffalloc_on_error *on_error;
+    ffalloc_on_out_of_memory *on_out_of_memory;
+    uint8_t *levels[]; /* level_count of them */
+};
+
+/* Granules for a request of `size` bytes: at least one, and no size wraps. */
+static inline size_t granules_for(const struct ffalloc_pool *pool, size_t size)
+{
+    size += size == 0;
+    return ((size - 1) >> pool->granule_log2) + 1;
+}
+
+static inline size_t bytes_of(const struct ffalloc_pool *pool, size_t granules)
+{
+    return granules << pool->granule_log2;
+}
+
+static inline void *address_of(const struct ffalloc_pool *pool, size_t granule)
+{
+    return pool->blocks + bytes_of(pool, granule);
+}
+
+/* How a pool of `granules` granules lies in memory; offsets in bytes from the pool's start. */
+struct layout {
+    size_t leaf_count;
+    size_t leaves_off;
+    size_t levels_off;
+    size_t metadata_size;
+    unsigned level_count;
+};
+void ffalloc_layout(struct layout *layout, size_t granules);
+
+/* The number of leaves, the sentinel's included. */
+static inline size_t leaf_count_of(size_t granules)
+{
+    return (granules >> WORD_LOG2) + 1;
+}
+
+/* Entries of a level that has `count` of them, padded to whole nodes. */
+static inline size_t padded_count(size_t count)
+{
+    return (count + FANOUT - 1) & ~(size_t)(FANOUT - 1);
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking at a pool: what lies at an address, the walks, the statistics. */
+#include "index.h"
+
+static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t start)
+{
+    return (struct ffalloc_block){
+        .address = address_of(pool, start),
+        .size = bytes_of(pool, map_next(pool, start) - start),
+        .is_used = !map_is_hole(pool, start),
+    };
+}
+
+/* The start of the block that contains a granule. Most of a large pool is its last hole, whose
+ * start is known from its end. */
+static size_t start_of(const struct ffalloc_pool *pool, size_t granule)
+{
+    size_t last = map_prev(pool, pool->granule_count);
+    if (granule >= last)
+        return last;
+    size_t leaf = leaf_of(granule);
+    size_t starts = pool->leaves[leaf].starts & (SIZE_MAX >> (~granule & (WORD_BITS - 1)));
+    while (!starts)
+        starts = pool->leaves[--leaf].starts;
+    return first_granule_of(leaf) + highest_bit(starts);
+}
+
+bool ffalloc_find(const struct ffalloc_pool *pool, const void *address, struct ffalloc_block *block)
+{
+    if (!ffalloc_owns(pool, address))
+        return false;
+    size_t offset = (uintptr_t)address - (uintptr_t)pool->blocks;
+    *block = block_at(pool, start_of(pool, offset >> pool->granule_log2));
+    return true;
+}
+
+void ffalloc_walk(const struct ffalloc_pool *pool, ffalloc_visit *visit, void *context)
+{
+    size_t start = 0;
+    while (start < pool->granule_count) {
+        struct ffalloc_block block = block_at(pool, start);
+        if (!visit(context, &block))
+            return;
+        start = map_next(pool, start);
+    }
+}
+
+/* Visits the holes of at least `least` granules that start in a leaf. */
+static bool visit_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t least_size,
+                       ffalloc_visit *visit, void *context)
+{
+    size_t holes = pool->leaves[leaf].holes;
+    for (; holes; holes &= holes - 1) {
+        struct ffalloc_block block = block_at(pool, first_granule_of(leaf) + lowest_bit(holes));
+        if (block.size >= least_size && !visit(context, &block))
+            return false;
+    }
+    return true;
+}
+
+void ffalloc_walk_holes(const struct ffalloc_pool *pool, size_t least_size, ffalloc_visit *visit,
+                        void *context)
+{
+    unsigned least = saturated(granules_for(pool, least_size));
+    size_t leaf = ffalloc_index_next(pool, 0, least);
+    while (leaf != NOT_FOUND && visit_leaf(pool, leaf, least_size, visit, context))
+        leaf = ffalloc_index_next(pool, leaf + 1, least);
+}
+
+static bool count_hole(void *context, const struct ffalloc_block *block)
+{
+    struct ffalloc_stats *stats = context;
+    if (stats->hole_count++ == 0 || block->size < stats->smallest_hole_size)
+        stats->smallest_hole_size = block->size;
+    if (block->size > stats->largest_hole_size)
+        stats->largest_hole_size = block->size;
+    return true;
+}
+
+void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
+{
+    *stats = (struct ffalloc_stats){
+        .granule = bytes_of(pool, 1),
+        .usable_size = bytes_of(pool, pool->granule_count),
+        .used_size = bytes_of(pool, pool->granule_count - pool->free_granules),
+        .peak_used_size = bytes_of(pool, pool->granule_count - pool->least_free_granules),
+        .free_size = bytes_of(pool, pool->free_granules),
+        .least_free_size = bytes_of(pool, pool->least_free_granules),
+        .block_count = pool->alloc_count - pool->free_count,
+        .alloc_count = pool->alloc_count,
+        .free_count = pool->free_count,
+        .failed_count = pool->failed_count,
+        .largest_request_size = pool->largest_request_size,
+        .slack_total_size = pool->slack_total_size,
+        .high_water_size = bytes_of(pool, pool->high_water_granules),
+    };
+    ffalloc_walk_holes(pool, 1, count_hole, stats);
+}
+
+void ffalloc_reset_marks(struct ffalloc_pool *pool)
+{
+    size_t last = map_prev(pool, pool->granule_count);
+    pool->least_free_granules = pool->free_granules;
+    pool->largest_request_size = 0;
+    pool->high_water_granules = map_is_hole(pool, last) ? last : pool->granule_count;
+    pool->is_zeroed = 0;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Each numbered invariant of src/core/pool.h is broken on purpose, and ffalloc_check names it. */
+#include <string.h>
+
+#include "../src/core/large.h"
+#include "unit.h"
+
+static _Alignas(64) unsigned char memory[1 << 20];
+static unsigned char saved[1 << 20];
+
+/*
+ * Leaves 0 to a few: blocks of one granule and holes of two; then large holes of 300 granules,
+ * five of them in the tree, between blocks of 300; and the current hole, the rest.
+ */
+static struct ffalloc_pool *example(void)
+{
+    struct ffalloc_config config = {.granule = 16};
+    struct ffalloc_pool *pool = ffalloc_init_with(memory, sizeof memory, &config);
+    void *small[90];
+    void *large[11];
+    for (size_t i = 0; i < 90; i++)
+        small[i] = ffalloc_malloc(pool, i % 2 ? 16 : 32);
+    for (size_t i = 0; i < 11; i++)
+        large[i] = ffalloc_malloc(pool, (300 + (i * 7 % 11) * 4) * 16);
+    for (size_t i = 0; i < 90; i += 2)
+        ffalloc_free(pool, small[i]);
+    for (size_t i = 1; i < 11; i += 2)
+        ffalloc_free(pool, large[i]);
+    return pool;
+}
+
+/* The first granule of a hole in the tree that has a child. */
+static uint32_t parent_in_tree(const struct ffalloc_pool *pool)
+{
+    struct links links = ffalloc_large_links(pool, pool->large_root);
+    cr_assert(links.child[0] != NO_LEAF || links.child[1] != NO_LEAF);
+    return pool->large_root;
+}
+
+static void break_first_start(struct ffalloc_pool *pool)
+{
+    pool->leaves[0].starts &= ~(size_t)1;
+}
+
+static void break_sentinel(struct ffalloc_pool *pool)
+{
+    map_remove_start(pool, pool->granule_count);
+}
+
+static void free_sentinel(struct ffalloc_pool *pool)
+{
+    map_set_hole(pool, pool->granule_count);
+}
+
+static void start_beyond_sentinel(struct ffalloc_pool *pool)
+{
+    cr_assert(leaf_of(pool->granule_count + 1) == leaf_of(pool->granule_count));
+    map_add_start(pool, pool->granule_count + 1, false);
+}
+
+static void hole_without_start(struct ffalloc_pool *pool)
+{
+    size_t hole = highest_bit(pool->leaves[0].holes);
+    pool->leaves[0].starts &= ~((size_t)1 << hole);
+}
+
+static void adjoining_holes(struct ffalloc_pool *pool)
+{
+    map_set_hole(pool, map_next(pool, 0));
+}
+
+static void wrong_run_start(struct ffalloc_pool *pool)
+{
+    pool->leaves[pool->large_root + 1].holes++;
+}
+
+static void wrong_run_end(struct ffalloc_pool *pool)
+{
+    uint32_t leaf = pool->large_root;
+    pool->leaves[leaf + pool->leaves[leaf + 1].holes].holes++;
+}
+
+static void endless_run(struct ffalloc_pool *pool)
+{
+    pool->leaves[pool->large_root + 1].holes = SIZE_MAX;
+}
+
+static void low_byte(struct ffalloc_pool *pool)
+{
+    pool->levels[0][0]--;
+}
+
+static void high_byte(struct ffalloc_pool *pool)
+{
+    pool->levels[0][1]++;
+}
+
+static void byte_of_a_leaf_without_holes(struct ffalloc_pool *pool)
+{
+    pool->levels[0][pool->large_root + 1] = 3;
+}
+
+static void low_node(struct ffalloc_pool *pool)
+{
+    pool->levels[1][0]--;
+}
+
+static void high_hint(struct ffalloc_pool *pool)
+{
+    pool->hints[HINTS - 1] = pool->current;
+}
+
+static void descending_hints(struct ffalloc_pool *pool)
+{
+    pool->hints[6] = 1;
+    pool->hints[7] = 0;
+}
+
+static void hint_out_of_the_pool(struct ffalloc_pool *pool)
+{
+    pool->hints[HINTS - 1] = UINT32_MAX;
+}
+
+static void forgotten_tree(struct ffalloc_pool *pool)
+{
+    pool->large_root = NO_LEAF;
+}
+
+static void forgotten_current(struct ffalloc_pool *pool)
+{
+    pool->current = NO_LEAF;
+}
+
+static void root_in_no_hole(struct ffalloc_pool *pool)
+{
+    pool->large_root++;
+}
+
+static void set_child(struct ffalloc_pool *pool, uint32_t leaf, unsigned side, uint32_t child)
+{
+#if WORD_LOG2 == 6
+    size_t mask = (size_t)UINT32_MAX << (32 * side);
+    pool->leaves[leaf + 2].holes = (pool->leaves[leaf + 2].holes & ~mask) | (size_t)child
+                                                                                << (32 * side);
+#else
+    pool->leaves[leaf + 2 + side].holes = child;
+#endif
+}
+
+static void child_in_no_hole(struct ffalloc_pool *pool)
+{
+    set_child(pool, parent_in_tree(pool), 0, pool->large_root + 1);
+}
+
+static void child_is_current(struct ffalloc_pool *pool)
+{
+    set_child(pool, parent_in_tree(pool), 0, pool->current);
+}
+
+/* The children of the root change sides. */
+static void children_astray(struct ffalloc_pool *pool)
+{
+    struct links links = ffalloc_large_links(pool, pool->large_root);
+    set_child(pool, pool->large_root, 0, links.child[1]);
+    set_child(pool, pool->large_root, 1, links.child[0]);
+}
+
+/* The largest hole in the tree is made the smallest, by a block at its front... of the map. */
+static void parent_smaller_than_child(struct ffalloc_pool *pool)
+{
+    uint32_t leaf = parent_in_tree(pool);
+    size_t start = large_start(pool, leaf);
+    size_t end = map_next(pool, start);
+    map_add_start(pool, start + LARGE, false);
+    map_mark_run(pool, start, start + LARGE);
+    map_mark_run(pool, start + LARGE, end);
+    pool->free_granules -= end - (start + LARGE);
+    pool->least_free_granules = 0;
+    pool->alloc_count++;
+}
+
+static void wrong_free_count(struct ffalloc_pool *pool)
+{
+    pool->free_granules++;
+}
+
+static void wrong_least_free(struct ffalloc_pool *pool)
+{
+    pool->least_free_granules = pool->free_granules + 1;
+}
+
+static void low_mark(struct ffalloc_pool *pool)
+{
+    pool->high_water_granules = large_start(pool, pool->large_root);
+}
+
+static void mark_beyond_the_pool(struct ffalloc_pool *pool)
+{
+    pool->high_water_granules = pool->granule_count + 1;
+}
+
+static void wrong_block_count(struct ffalloc_pool *pool)
+{
+    pool->alloc_count++;
+}
+
+#define BREAK(rule, function)                                                                      \
+    {                                                                                              \
+        rule, #function, function                                                                  \
+    }
+
+static const struct {
+    const char *rule;
+    const char *name;
+    void (*apply)(struct ffalloc_pool *pool);
+} breaks[] = {
+    BREAK("M1", break_first_start),
+    BREAK("M1", break_sentinel),
+    BREAK("M1", free_sentinel),
+    BREAK("M1", start_beyond_sentinel),
+    BREAK("M2", hole_without_start),
+    BREAK("M3", adjoining_holes),
+    BREAK("M4", wrong_run_start),
+    BREAK("M4", wrong_run_end),
+    BREAK("M4", endless_run),
+    BREAK("X1", low_byte),
+    BREAK("X1", high_byte),
+    BREAK("X1", byte_of_a_leaf_without_holes),
+    BREAK("X2", low_node),
+    BREAK("X3", high_hint),
+    BREAK("X3", descending_hints),
+    BREAK("X3", hint_out_of_the_pool),
+    BREAK("L1", forgotten_tree),
+    BREAK("L1", forgotten_current),
+    BREAK("L1", root_in_no_hole),
+    BREAK("L1", child_in_no_hole),
+    BREAK("L1", child_is_current),
+    BREAK("L2", children_astray),
+    BREAK("L3", parent_smaller_than_child),
+    BREAK("C1", wrong_free_count),
+    BREAK("C1", wrong_least_free),
+    BREAK("C2", low_mark),
+    BREAK("C2", mark_beyond_the_pool),
+    BREAK("C3", wrong_block_count),
+};
+
+Test(check, finds_each_broken_invariant_and_names_it)
+{
+    for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {
+        struct ffalloc_pool *pool = example();
+        struct ffalloc_fault fault = {"none", 0};
+        cr_assert(ffalloc_check(pool, &fault), "before %s: %s", breaks[i].name, fault.rule);
+        breaks[i].apply(pool);
+        cr_assert(!ffalloc_check(pool, &fault), "%s passes", breaks[i].name);
+        cr_assert(strcmp(fault.rule, breaks[i].rule) == 0, "%s is reported as %s", breaks[i].name,
+                  fault.rule);
+        cr_assert(fault.offset <= sizeof memory, "%s at %zu", breaks[i].name, fault.offset);
+        cr_assert(!ffalloc_check(pool, NULL));
+    }
+}
+
+Test(check, reads_only)
+{
+    struct ffalloc_pool *pool = example();
+    memcpy(saved, memory, sizeof memory);
+    cr_assert(ffalloc_check(pool, NULL));
+    cr_assert(memcmp(saved, memory, sizeof memory) == 0);
+}
+
+Test(check, tells_the_place)
+{
+    struct ffalloc_pool *pool = example();
+    struct ffalloc_fault fault;
+    size_t second = map_next(pool, 0);
+    map_set_hole(pool, second);
+    cr_assert(!ffalloc_check(pool, &fault) && fault.offset == second * 16);
+}
+
+/* What malloc itself notices: an index that promises a hole that is not there. */
+static enum ffalloc_error told;
+
+static void tell(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
+{
+    (void)pool;
+    (void)address;
+    told = kind;
+}
+
+Test(check, malloc_refuses_a_hole_that_the_map_denies)
+{
+    struct ffalloc_pool *pool = example();
+    pool->on_error = tell;
+    pool->levels[0][0] = 9;
+    pool->hints[HINTS - 1] = 0;
+    told = FFALLOC_DOUBLE_FREE;
+    cr_assert(ffalloc_malloc(pool, 9 * 16) == NULL && told == FFALLOC_DAMAGED);
+}

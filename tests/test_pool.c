@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* The public calls, one promise of ffalloc.h at a time. */
+#include <stdint.h>
+#include <string.h>
+
+#include "ffalloc/ffalloc.h"
+#include "unit.h"
+
+static _Alignas(4096) unsigned char memory[1 << 16];
+
+static enum ffalloc_error told_kind;
+static const void *told_address;
+static unsigned told_count;
+static size_t refused_size;
+static size_t refused_alignment;
+
+static void on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
+{
+    (void)pool;
+    told_kind = kind;
+    told_address = address;
+    told_count++;
+}
+
+static void on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment)
+{
+    (void)pool;
+    refused_size = size;
+    refused_alignment = alignment;
+}
+
+static struct ffalloc_pool *fresh_pool(size_t size)
+{
+    struct ffalloc_config config = {
+        .granule = 16, .on_error = on_error, .on_out_of_memory = on_out_of_memory};
+    told_count = 0;
+    return ffalloc_init_with(memory, size, &config);
+}
+
+static struct ffalloc_stats stats_of(const struct ffalloc_pool *pool)
+{
+    struct ffalloc_stats stats;
+    struct ffalloc_fault fault;
+    cr_assert(ffalloc_check(pool, &fault), "%s at %zu", fault.rule, fault.offset);
+    ffalloc_stats(pool, &stats);
+    return stats;
+}
+
+Test(init, returns_null_if_and_only_if_not_one_granule_fits)
+{
+    size_t least = ffalloc_pool_size_for(1, 0);
+    cr_assert(least > 0 && least < 256, "%zu", least);
+    cr_assert(ffalloc_init(memory, least) != NULL);
+    cr_assert(ffalloc_init(memory, least - 1) == NULL);
+    cr_assert(ffalloc_init(memory, 0) == NULL);
+    cr_assert(ffalloc_init(NULL, 4096) == NULL);
+}
+
+Test(init, refuses_a_granule_that_is_no_power_of_two_from_8_to_4096)
+{
+    static const size_t refused[] = {1, 4, 7, 12, 24, 8192};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        cr_assert(!ffalloc_init_with(memory, sizeof memory,
+                                     &(struct ffalloc_config){.granule = refused[i]}));
+    for (size_t granule = 8; granule <= 4096; granule *= 2) {
+        struct ffalloc_pool *pool =
+            ffalloc_init_with(memory, sizeof memory, &(struct ffalloc_config){.granule = granule});
+        cr_assert(pool && stats_of(pool).granule == granule);
+        cr_assert((uintptr_t)ffalloc_malloc(pool, 1) % granule == 0);
+    }
+}
+
+Test(init, makes_a_pool_at_any_alignment_and_stays_inside)
+{
+    for (size_t skip = 0; skip < 40; skip++) {
+        memset(memory, 0x5a, sizeof memory);
+        struct ffalloc_pool *pool = ffalloc_init(memory + skip, 1000);
+        size_t usable = stats_of(pool).usable_size;
+        unsigned char *all = ffalloc_malloc(pool, usable);
+        cr_assert(all && all >= memory + skip && all + usable <= memory + skip + 1000);
+        memset(all, 0, usable);
+        for (size_t i = 0; i < skip; i++)
+            cr_assert(memory[i] == 0x5a);
+        for (size_t i = skip + 1000; i < 2000; i++)
+            cr_assert(memory[i] == 0x5a);
+    }
+}
+
+Test(pools, side_by_side_do_not_know_each_other)
+{
+    struct ffalloc_pool *first = ffalloc_init(memory, 4096);
+    struct ffalloc_config config = {.on_error = on_error};
+    struct ffalloc_pool *second = ffalloc_init_with(memory + 4096, 4096, &config);
+    void *block = ffalloc_malloc(first, 100);
+    ffalloc_malloc(second, 100);
+    cr_assert(ffalloc_owns(first, block) && !ffalloc_owns(second, block));
+    told_count = 0;
+    ffalloc_free(second, block);
+    cr_assert(told_count == 1 && told_kind == FFALLOC_FOREIGN_POINTER && told_address == block);
+    cr_assert(stats_of(first).block_count == 1 && stats_of(second).block_count == 1);
+}
+
+Test(pool_malloc, refuses_what_is_larger_than_any_pool)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2, sizeof memory};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        cr_assert(ffalloc_malloc(pool, sizes[i]) == NULL);
+        cr_assert(refused_size == sizes[i] && refused_alignment == 16);
+        cr_assert(ffalloc_aligned_alloc(pool, 4096, sizes[i]) == NULL);
+        cr_assert(refused_size == sizes[i] && refused_alignment == 4096);
+    }
+    cr_assert(stats_of(pool).failed_count == 8 && stats_of(pool).largest_request_size == SIZE_MAX);
+}
+
+Test(pool_calloc, zeroes_and_refuses_an_overflow)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    unsigned char *dirty = ffalloc_malloc(pool, 1000);
+    memset(dirty, 0xff, 1000);
+    ffalloc_free(pool, dirty);
+    unsigned char *clean = ffalloc_calloc(pool, 10, 100);
+    cr_assert(clean == dirty);
+    for (size_t i = 0; i < 1000; i++)
+        cr_assert(clean[i] == 0);
+    cr_assert(ffalloc_calloc(pool, SIZE_MAX / 2, 3) == NULL);
+    cr_assert(refused_size == SIZE_MAX);
+    cr_assert(ffalloc_calloc(pool, 0, 5) != NULL);
+}
+
+Test(pool_calloc, of_zeroed_memory_clears_only_what_was_handed_out)
+{
+    memset(memory, 0, sizeof memory);
+    struct ffalloc_config config = {.is_zeroed = true, .granule = 16};
+    struct ffalloc_pool *pool = ffalloc_init_with(memory, sizeof memory, &config);
+    unsigned char *first = ffalloc_malloc(pool, 64);
+    memset(first, 0xff, 64);
+    ffalloc_free(pool, first);
+    /* A mark beyond the high-water mark: calloc must leave it, which shows it did not clear. */
+    first[80] = 0x77;
+    unsigned char *block = ffalloc_calloc(pool, 1, 128);
+    cr_assert(block == first && block[0] == 0 && block[63] == 0 && block[80] == 0x77);
+    ffalloc_reset_marks(pool);
+    ffalloc_free(pool, block);
+    block = ffalloc_calloc(pool, 1, 128);
+    cr_assert(block[80] == 0);
+}
+
+Test(pool_aligned_alloc, aligns_and_refuses_what_is_no_power_of_two)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    for (size_t alignment = 1; alignment <= 16384; alignment *= 2) {
+        void *block = ffalloc_aligned_alloc(pool, alignment, 24);
+        cr_assert(block && (uintptr_t)block % alignment == 0, "%zu", alignment);
+    }
+    cr_assert(!ffalloc_aligned_alloc(pool, 0, 8) && !ffalloc_aligned_alloc(pool, 48, 8));
+    cr_assert(!ffalloc_aligned_alloc(pool, SIZE_MAX / 2 + 1, 8));
+    stats_of(pool);
+}
+
+Test(pool_aligned_alloc, takes_exactly_its_size_and_is_found_again)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    ffalloc_malloc(pool, 16);
+    void *block = ffalloc_aligned_alloc(pool, 4096, 4096);
+    cr_assert(ffalloc_usable_size(pool, block) == 4096);
+    ffalloc_free(pool, block);
+    cr_assert(ffalloc_aligned_alloc(pool, 4096, 4096) == block);
+}
+
+Test(pool_realloc, shrinks_and_grows_in_place)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    unsigned char *block = ffalloc_malloc(pool, 1000);
+    memset(block, 7, 1000);
+    cr_assert(ffalloc_realloc(pool, block, 100) == block);
+    cr_assert(ffalloc_usable_size(pool, block) == 112);
+    cr_assert(ffalloc_realloc(pool, block, 30000) == block);
+    cr_assert(block[99] == 7 && stats_of(pool).hole_count == 1);
+    cr_assert(stats_of(pool).alloc_count == 1 && stats_of(pool).free_count == 0);
+}
+
+Test(pool_realloc, moves_to_the_lowest_space_if_the_right_is_taken)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    void *low = ffalloc_malloc(pool, 500);
+    ffalloc_malloc(pool, 16);
+    unsigned char *block = ffalloc_malloc(pool, 100);
+    ffalloc_malloc(pool, 16);
+    memset(block, 9, 100);
+    ffalloc_free(pool, low);
+    unsigned char *moved = ffalloc_realloc(pool, block, 400);
+    cr_assert(moved == low && moved[0] == 9 && moved[99] == 9);
+    cr_assert(stats_of(pool).block_count == 3);
+}
+
+Test(pool_realloc, keeps_the_block_if_it_fails)
+{
+    struct ffalloc_pool *pool = fresh_pool(4096);
+    unsigned char *block = ffalloc_malloc(pool, 100);
+    memset(block, 9, 100);
+    cr_assert(ffalloc_realloc(pool, block, 100000) == NULL && refused_size == 100000);
+    cr_assert(block[99] == 9 && ffalloc_usable_size(pool, block) == 112);
+    cr_assert(!ffalloc_resize(pool, block, SIZE_MAX) && stats_of(pool).block_count == 1);
+}
+
+Test(pool_realloc, of_null_allocates_and_of_size_zero_keeps_one_granule)
+{
+    struct ffalloc_pool *pool = fresh_pool(4096);
+    void *block = ffalloc_realloc(pool, NULL, 100);
+    cr_assert(block && ffalloc_realloc(pool, block, 0) == block);
+    cr_assert(ffalloc_usable_size(pool, block) == 16 && stats_of(pool).block_count == 1);
+}
+
+/* Every call that takes a pointer, with every kind of wrong one. */
+Test(misuse, is_always_seen_and_changes_nothing)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    unsigned char *used = ffalloc_malloc(pool, 5000);
+    unsigned char *freed = ffalloc_malloc(pool, 64);
+    ffalloc_malloc(pool, 16);
+    ffalloc_free(pool, freed);
+    int elsewhere;
+    const struct {
+        void *address;
+        enum ffalloc_error kind;
+    } cases[] = {
+        {freed, FFALLOC_DOUBLE_FREE},          {freed + 16, FFALLOC_DOUBLE_FREE},
+        {freed + 1, FFALLOC_DOUBLE_FREE},      {used + 1, FFALLOC_NOT_A_BLOCK},
+        {used + 16, FFALLOC_NOT_A_BLOCK},      {used + 4096, FFALLOC_NOT_A_BLOCK},
+        {memory, FFALLOC_FOREIGN_POINTER},     {memory + sizeof memory, FFALLOC_FOREIGN_POINTER},
+        {&elsewhere, FFALLOC_FOREIGN_POINTER}, {memory + sizeof memory - 40, FFALLOC_DOUBLE_FREE},
+        {(void *)8, FFALLOC_FOREIGN_POINTER},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        void *address = cases[i].address;
+        struct ffalloc_stats before = stats_of(pool);
+        told_count = 0;
+        ffalloc_free(pool, address);
+        cr_assert(told_count == 1 && told_kind == cases[i].kind, "case %zu: kind %d", i, told_kind);
+        cr_assert(told_address == address);
+        cr_assert(ffalloc_release(pool, address) == 0 && told_count == 2);
+        cr_assert(ffalloc_realloc(pool, address, 10) == NULL && told_count == 3);
+        cr_assert(!ffalloc_resize(pool, address, 10) && told_count == 4);
+        cr_assert(ffalloc_usable_size(pool, address) == 0 && told_count == 5);
+        struct ffalloc_stats after = stats_of(pool);
+        cr_assert(memcmp(&before, &after, sizeof before) == 0, "case %zu", i);
+    }
+    ffalloc_free(pool, NULL);
+    cr_assert(ffalloc_release(pool, NULL) == 0 && ffalloc_usable_size(pool, NULL) == 0);
+    cr_assert(told_count == 5);
+}
+
+Test(misuse, without_a_hook_is_ignored)
+{
+    struct ffalloc_pool *pool = ffalloc_init(memory, sizeof memory);
+    void *block = ffalloc_malloc(pool, 10);
+    ffalloc_free(pool, block);
+    ffalloc_free(pool, block);
+    cr_assert(stats_of(pool).free_count == 1);
+}
+
+Test(find, names_the_block_or_hole_around_an_address)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    unsigned char *first = ffalloc_malloc(pool, 20000);
+    unsigned char *second = ffalloc_malloc(pool, 20);
+    struct ffalloc_block block;
+    cr_assert(ffalloc_find(pool, first + 10001, &block));
+    cr_assert(block.address == first && block.size == 20000 && block.is_used);
+    cr_assert(ffalloc_find(pool, second + 31, &block) && block.address == second);
+    cr_assert(ffalloc_find(pool, second + 9999, &block) && !block.is_used);
+    cr_assert(block.address == second + 32);
+    cr_assert(!ffalloc_find(pool, memory, &block));
+}
+
+struct seen {
+    size_t count;
+    size_t size;
+    size_t limit;
+    void *last;
+};
+
+static bool see(void *context, const struct ffalloc_block *block)
+{
+    struct seen *seen = context;
+    cr_assert(block->address > seen->last, "not in address order");
+    seen->last = block->address;
+    seen->size += block->size;
+    return ++seen->count < seen->limit;
+}
+
+Test(walk, visits_everything_in_address_order_until_told_to_stop)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    void *blocks[9];
+    for (size_t i = 0; i < 9; i++)
+        blocks[i] = ffalloc_malloc(pool, 16 << i);
+    for (size_t i = 0; i < 9; i += 2)
+        ffalloc_free(pool, blocks[i]);
+    struct seen seen = {.limit = 100};
+    ffalloc_walk(pool, see, &seen);
+    cr_assert(seen.count == 9 && seen.size == stats_of(pool).usable_size, "%zu", seen.count);
+    seen = (struct seen){.limit = 3};
+    ffalloc_walk(pool, see, &seen);
+    cr_assert(seen.count == 3);
+    seen = (struct seen){.limit = 100};
+    ffalloc_walk_holes(pool, 256, see, &seen);
+    cr_assert(seen.count == 3, "%zu holes", seen.count);
+    seen = (struct seen){.limit = 1};
+    ffalloc_walk_holes(pool, 1, see, &seen);
+    cr_assert(seen.count == 1 && seen.size == 16);
+}
+
+Test(stats, count_and_mark_what_happened)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    void *first = ffalloc_malloc(pool, 100);
+    void *second = ffalloc_malloc(pool, 30);
+    ffalloc_free(pool, second);
+    ffalloc_malloc(pool, SIZE_MAX);
+    struct ffalloc_stats stats = stats_of(pool);
+    cr_assert(stats.alloc_count == 2 && stats.free_count == 1 && stats.failed_count == 1);
+    cr_assert(stats.used_size == 112 && stats.peak_used_size == 144);
+    cr_assert(stats.slack_total_size == 14 && stats.high_water_size == 144);
+    cr_assert(stats.least_free_size == stats.usable_size - 144);
+    ffalloc_reset_marks(pool);
+    stats = stats_of(pool);
+    cr_assert(stats.peak_used_size == 112 && stats.high_water_size == 112);
+    cr_assert(stats.largest_request_size == 0 && stats.least_free_size == stats.free_size);
+    ffalloc_free(pool, first);
+    ffalloc_reset_marks(pool);
+    cr_assert(stats_of(pool).high_water_size == 0 && stats_of(pool).peak_used_size == 0);
+}

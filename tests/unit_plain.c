@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs every test, or those whose suite is named, in this process; the first failure ends it. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "unit.h"
+
+struct unit_test *unit_tests;
+
+void unit_fail(const char *file, int line, const char *condition, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "%s:%d: %s:", file, line, condition);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(1);
+}
+
+static int is_named(const struct unit_test *test, int count, char **names)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(test->suite, names[i]) == 0)
+            return 1;
+    return count == 0;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned passed = 0;
+    for (struct unit_test *test = unit_tests; test; test = test->next) {
+        if (!is_named(test, argc - 1, argv + 1))
+            continue;
+        fprintf(stderr, "%s.%s\n", test->suite, test->name);
+        test->run();
+        passed++;
+    }
+    printf("%u passed, 0 failed\n", passed);
+    return passed == 0;
+}
