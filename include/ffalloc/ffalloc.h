@@ -172,6 +172,15 @@ struct ffalloc_stats {
  */
 void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats);
 
+/* The part of the statistics that needs no walk: a few instructions. */
+struct ffalloc_marks {
+    void *blocks; /* address of the first granule */
+    size_t usable_size;
+    size_t used_size; /* now */
+    size_t high_water_size;
+};
+void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks);
+
 /*
  * Starts the marks anew from what is live now: peak_used, least_free, largest_request and
  * high_water. With `is_zeroed`, calloc clears everything from here on. Walks back to the

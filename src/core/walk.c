@@ -97,6 +97,16 @@ void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
     ffalloc_walk_holes(pool, 1, count_hole, stats);
 }
 
+void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
+{
+    *marks = (struct ffalloc_marks){
+        .blocks = pool->blocks,
+        .usable_size = bytes_of(pool, pool->granule_count),
+        .used_size = bytes_of(pool, pool->granule_count - pool->free_granules),
+        .high_water_size = bytes_of(pool, pool->high_water_granules),
+    };
+}
+
 void ffalloc_reset_marks(struct ffalloc_pool *pool)
 {
     size_t last = map_prev(pool, pool->granule_count);

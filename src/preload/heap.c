@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+#include "heap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct heap heap;
+__thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
+__thread const char *heap_call __attribute__((tls_model("initial-exec")));
+
+static pthread_key_t exit_key;
+static bool has_exit_key;
+
+/* What to ask for under a tool that cannot give terabytes: Valgrind, and AddressSanitizer, which
+ * keeps a byte of its own for each 8 of ours. */
+#define WATCHED_ARENA_SIZE ((size_t)1 << (sizeof(void *) == 8 ? 32 : 29))
+
+/* A shard has at least this much address space, or there are fewer of them. */
+#define LEAST_SHARD_SIZE ((size_t)1 << (sizeof(void *) == 8 ? 36 : 30))
+
+#define LEAST_ARENA_SIZE ((size_t)1 << 20)
+
+/*
+ * Reserves the most that can be had, by halving. Below the limit the system is short of address
+ * space or of what it promises, and the program needs some too: at most half of what is left is
+ * taken.
+ */
+static size_t reserve_most(size_t limit)
+{
+    for (size_t size = limit; size >= LEAST_ARENA_SIZE; size /= 2) {
+        size_t tried = size == limit ? size : size * 2;
+        heap.arena = os_reserve(tried);
+        if (heap.arena) {
+            os_release(heap.arena + size, tried - size);
+            return size;
+        }
+    }
+    return 0;
+}
+
+static bool is_reserved_for_pool(void)
+{
+    size_t pages_size = (heap.options.pool_size + 2 * heap.page_size - 1) & ~(heap.page_size - 1);
+    if (pages_size < heap.options.pool_size ||
+        ffalloc_metadata_size(heap.options.pool_size, heap.options.granule) == 0) {
+        heap_message("FFALLOC_POOL=%zu is no size for a pool: ignored", heap.options.pool_size);
+        return false;
+    }
+    heap.arena = os_reserve(pages_size);
+    if (!heap.arena) {
+        heap_message("FFALLOC_POOL=%zu cannot be reserved: ignored", heap.options.pool_size);
+        return false;
+    }
+    heap.arena_size = pages_size;
+    heap.shard_size = heap.options.pool_size;
+    heap.shard_count = 1;
+    heap.shard_log2 = sizeof(size_t) * 8 - 1;
+    return true;
+}
+
+static void reserve_arena(void)
+{
+    if (heap.options.pool_size > 0 && is_reserved_for_pool())
+        return;
+    heap.options.pool_size = 0;
+    bool is_watched = heap.watchers.valgrind || annotate_has_asan();
+    size_t size = reserve_most(is_watched ? WATCHED_ARENA_SIZE : os_reserve_limit());
+    size_t shard_distance = size / SHARD_LIMIT;
+    if (shard_distance < LEAST_SHARD_SIZE)
+        shard_distance = size < LEAST_SHARD_SIZE ? size : LEAST_SHARD_SIZE;
+    heap.arena_size = size;
+    heap.shard_count = shard_distance ? (unsigned)(size / shard_distance) : 0;
+    while (shard_distance >> heap.shard_log2 > 1)
+        heap.shard_log2++;
+    heap.shard_size = shard_distance - heap.page_size;
+}
+
+/* Makes the shard's pool if it has none yet; its lock is held. */
+static bool is_ready(struct shard *shard)
+{
+    if (shard->pool)
+        return true;
+    struct ffalloc_config config = {
+        .granule = heap.options.granule, .is_zeroed = true, .on_error = heap_on_error};
+    size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
+    size_t skip = -metadata_size & (heap.page_size - 1);
+    unsigned char *start = heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2) + skip;
+    struct ffalloc_pool *pool = ffalloc_init_with(start, heap.shard_size, &config);
+    if (!pool)
+        return false;
+    shard->purge_size = (size_t)32 << 20;
+    shard->poisoned_end = start + metadata_size;
+    annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, start + metadata_size,
+                    heap.shard_size - metadata_size);
+    __atomic_store_n(&shard->pool, pool, __ATOMIC_RELEASE);
+    return true;
+}
+
+void heap_start(void)
+{
+    if (heap.is_started)
+        return;
+    heap.is_started = true;
+    heap.has_stderr = os_is_open(2);
+    heap.page_size = os_page_size();
+    struct os_start start = os_start();
+    options_read(&heap.options, &start, heap_message);
+    if (heap.options.is_passed_through)
+        return;
+    heap.watchers.valgrind = RUNNING_ON_VALGRIND != 0;
+    heap.has_abort_on_error =
+        heap.options.on_error == ON_ERROR_ABORT ||
+        (heap.options.on_error == ON_ERROR_DEFAULT && !heap.watchers.valgrind);
+    reserve_arena();
+    if (heap.shard_count == 0 || !is_ready(&heap.shards[0])) {
+        heap.shard_count = 0;
+        heap_message("no memory can be reserved: every request will fail");
+        return;
+    }
+    heap.shards[0].thread_count = 1;
+    heap_home = &heap.shards[0];
+    heap.is_plain = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
+                    heap.options.check_every == 0 && heap.options.fill < 0;
+}
+
+/* Threads ------------------------------------------------------------------------------- */
+
+static void leave_home(void *home)
+{
+    __atomic_fetch_sub(&((struct shard *)home)->thread_count, 1, __ATOMIC_RELAXED);
+}
+
+/* The first shard with the fewest threads becomes the thread's home. */
+static struct shard *find_home(void)
+{
+    struct shard *home = &heap.shards[0];
+    for (unsigned i = 1; i < heap.shard_count; i++)
+        if (__atomic_load_n(&heap.shards[i].thread_count, __ATOMIC_RELAXED) <
+            __atomic_load_n(&home->thread_count, __ATOMIC_RELAXED))
+            home = &heap.shards[i];
+    __atomic_fetch_add(&home->thread_count, 1, __ATOMIC_RELAXED);
+    lock_take(&home->lock);
+    bool has_pool = is_ready(home);
+    lock_give(&home->lock);
+    home = has_pool ? home : &heap.shards[0];
+    heap_home = home;
+    if (has_exit_key)
+        pthread_setspecific(exit_key, home);
+    return home;
+}
+
+static struct shard *home(void)
+{
+    if (__libc_single_threaded)
+        return &heap.shards[0];
+    return heap_home ? heap_home : find_home();
+}
+
+void heap_fork_prepare(void)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++)
+        lock_take(&heap.shards[i].lock);
+}
+
+void heap_fork_parent(void)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++)
+        lock_give(&heap.shards[i].lock);
+}
+
+/* Only the thread that forked lives on. */
+void heap_fork_child(void)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        heap.shards[i].lock.state = 0;
+        heap.shards[i].thread_count = &heap.shards[i] == heap_home;
+    }
+}
+
+void heap_start_threads(void)
+{
+    has_exit_key = pthread_key_create(&exit_key, leave_home) == 0;
+    pthread_atfork(heap_fork_prepare, heap_fork_parent, heap_fork_child);
+}
+
+/* Requests ------------------------------------------------------------------------------ */
+
+/* splitmix64 (Steele, Lea, Flood 2014) of the seed and the request's number: reproducible
+ * whatever the order of threads. */
+static uint64_t draw(uint64_t seed, uint64_t number)
+{
+    uint64_t x = seed + number * 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+static bool is_refused_by_rule(const struct fail_rule *fail, size_t size)
+{
+    if (!fail->is_set || size < fail->least_size)
+        return false;
+    uint64_t number = __atomic_add_fetch(&heap.request_count, 1, __ATOMIC_RELAXED);
+    bool has_number_rule = fail->nth || fail->every || fail->probability;
+    return !has_number_rule || number == fail->nth || (fail->every && number % fail->every == 0) ||
+           (fail->probability && draw(fail->seed, number) >> 32 < fail->probability);
+}
+
+bool heap_allows(size_t size)
+{
+    if (!heap.is_started)
+        heap_start();
+    return size <= PTRDIFF_MAX && !is_refused_by_rule(&heap.options.fail, size);
+}
+
+enum kind { PLAIN, ZEROED, ALIGNED };
+
+/* So far ahead of the blocks the arena is poisoned: a shadow for all of it would be too large. */
+#define POISONED_AHEAD ((size_t)1 << 20)
+
+/* Keeps what lies ahead of the highest block poisoned, as holes are; the lock is held. */
+static void poison_ahead(struct shard *shard, unsigned char *end)
+{
+    if (end + POISONED_AHEAD / 2 <= shard->poisoned_end)
+        return;
+    unsigned char *limit = end + POISONED_AHEAD;
+    unsigned char *shard_end = heap.arena + heap.arena_size;
+    limit = limit > shard_end ? shard_end : limit;
+    annotate_forbid(heap.watchers, shard->poisoned_end, (size_t)(limit - shard->poisoned_end));
+    shard->poisoned_end = limit;
+}
+
+static bool allow_used(void *context, const struct ffalloc_block *block)
+{
+    (void)context;
+    if (block->is_used)
+        annotate_alloc(heap.watchers, block->address, block->size, false);
+    return true;
+}
+
+void heap_start_asan(void)
+{
+    heap.watchers.asan = annotate_has_asan();
+    if (!heap.watchers.asan || heap.shard_count == 0)
+        return;
+    struct ffalloc_stats stats;
+    struct shard *shard = &heap.shards[0];
+    ffalloc_stats(shard->pool, &stats);
+    size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
+    unsigned char *blocks = (unsigned char *)shard->pool + metadata_size;
+    poison_ahead(shard, blocks + stats.high_water_size);
+    ffalloc_walk(shard->pool, allow_used, NULL);
+    if (__lsan_register_root_region)
+        __lsan_register_root_region(blocks, heap.shard_size - metadata_size);
+}
+
+static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, size_t size)
+{
+    void *block = NULL;
+    heap_lock(shard);
+    if (is_ready(shard)) {
+        if (kind == PLAIN)
+            block = ffalloc_malloc(shard->pool, size);
+        else if (kind == ZEROED)
+            block = ffalloc_calloc(shard->pool, 1, size);
+        else
+            block = ffalloc_aligned_alloc(shard->pool, alignment, size);
+        if (heap.watchers.asan && block)
+            poison_ahead(shard, (unsigned char *)block + size);
+        heap_check(shard);
+    }
+    heap_unlock(shard);
+    return block;
+}
+
+static void *serve(enum kind kind, size_t alignment, size_t size)
+{
+    if (heap.shard_count == 0)
+        return NULL;
+    size_t first = (size_t)(home() - heap.shards);
+    for (size_t i = 0; i < heap.shard_count; i++) {
+        struct shard *shard = &heap.shards[(first + i) % heap.shard_count];
+        void *block = serve_from(shard, kind, alignment, size);
+        if (block)
+            return block;
+    }
+    return NULL;
+}
+
+void *heap_malloc(size_t size)
+{
+    return serve(PLAIN, 0, size);
+}
+
+void *heap_calloc(size_t size)
+{
+    return serve(ZEROED, 0, size);
+}
+
+void *heap_aligned_alloc(size_t alignment, size_t size)
+{
+    return serve(ALIGNED, alignment, size);
+}
+
+void *heap_refuse(const char *call, size_t size)
+{
+    uint64_t failed_count = __atomic_add_fetch(&heap.failed_count, 1, __ATOMIC_RELAXED);
+    if (heap.options.verbosity > (failed_count > 1) || heap.options.aborts_on_fail) {
+        struct ffalloc_stats stats;
+        heap_stats(&stats);
+        heap_message("out of memory: %s(%zu) failed: %zu bytes free in %zu holes, largest %zu",
+                     call, size, stats.free_size, stats.hole_count, stats.largest_hole_size);
+    }
+    if (heap.options.aborts_on_fail)
+        abort();
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* Blocks -------------------------------------------------------------------------------- */
+
+/* The shard that owns a pointer that a program handed in; NULL after telling it is foreign. */
+static struct shard *owner_of(const void *block)
+{
+    if (!heap.is_started)
+        heap_start();
+    struct shard *shard = heap_shard_of(block);
+    if (shard && __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE))
+        return shard;
+    heap_report_foreign(block);
+    return NULL;
+}
+
+bool heap_resize(void *block, size_t size)
+{
+    struct shard *shard = owner_of(block);
+    if (!shard)
+        return false;
+    heap_lock(shard);
+    bool is_done = ffalloc_resize(shard->pool, block, size);
+    heap_check(shard);
+    heap_unlock(shard);
+    return is_done;
+}
+
+void heap_free(void *block)
+{
+    struct shard *shard = owner_of(block);
+    if (!shard)
+        return;
+    heap_lock(shard);
+    size_t size = ffalloc_release(shard->pool, block);
+    if (heap.watchers.asan && size > 0)
+        annotate_forbid(heap.watchers, block, size);
+    heap_note_freed(shard, size);
+    heap_check(shard);
+    heap_unlock(shard);
+}
+
+size_t heap_usable_size(void *block)
+{
+    struct shard *shard = owner_of(block);
+    if (!shard)
+        return 0;
+    heap_lock(shard);
+    size_t size = ffalloc_usable_size(shard->pool, block);
+    heap_unlock(shard);
+    return size;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which pool serves a call of malloc.
+ *
+ * The arena is one reservation of address space, touched only where used, cut into equal
+ * *shards*; each is an unchanged pool of the core with its own lock. A process with one thread
+ * uses the first and takes no lock (glibc says so in __libc_single_threaded). A thread has a
+ * home shard, the one with the fewest threads when it first calls; a request that its home
+ * cannot serve goes on to the next. A free goes to the shard that owns the address.
+ *
+ * With FFALLOC_POOL there is one shard of exactly that much memory.
+ *
+ * The blocks of every shard begin on a page, whatever the size of the metadata before them, so
+ * that the same calls give the same offsets in shards of any size, aligned requests included.
+ */
+#ifndef FFALLOC_PRELOAD_HEAP_H
+#define FFALLOC_PRELOAD_HEAP_H
+
+#include <stdint.h>
+#include <sys/single_threaded.h>
+
+#include "annotate.h"
+#include "ffalloc/ffalloc.h"
+#include "lock.h"
+#include "options.h"
+
+#define SHARD_LIMIT 16
+
+struct shard {
+    struct lock lock;
+    unsigned thread_count;       /* threads whose home this is */
+    struct ffalloc_pool *pool;   /* NULL until first used */
+    size_t freed_size;           /* bytes, since memory was last given back */
+    size_t purge_size;           /* when freed_size gets there, look for memory to give back */
+    unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
+} __attribute__((aligned(128)));
+
+struct heap {
+    bool is_started;
+    bool is_plain; /* nothing to do for a call but to serve it from a pool */
+    struct watchers watchers;
+    unsigned shard_count;
+    unsigned shard_log2; /* of the distance between shards; with one shard, of anything above */
+    unsigned char *arena;
+    size_t arena_size;
+    size_t shard_size; /* bytes of each pool's memory, metadata included */
+    size_t page_size;
+    struct options options;
+    bool has_stderr; /* descriptor 2 was open when the process started */
+    bool has_abort_on_error;
+    uint64_t request_count; /* counted only for FFALLOC_FAIL */
+    uint64_t call_count;    /* counted only for FFALLOC_CHECK */
+    uint64_t failed_count;
+    uint64_t misuse_count;
+    struct shard shards[SHARD_LIMIT];
+};
+
+extern struct heap heap;
+
+/* The thread's home, NULL before its first call that needs one. */
+extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
+
+/* What free, realloc or malloc_usable_size is called, for the message about a wrong pointer. */
+extern __thread const char *heap_call __attribute__((tls_model("initial-exec")));
+
+/* Reads the environment and reserves the arena, at the first call of the process. */
+void heap_start(void);
+
+/* Whether this request may be served: it is not absurd, and FFALLOC_FAIL does not refuse it. */
+bool heap_allows(size_t size);
+
+/* Serve a request from the thread's home or a shard after it; NULL if none can. The alignment
+ * is a power of two; 0: the granule's. */
+void *heap_malloc(size_t size);
+void *heap_calloc(size_t size);
+void *heap_aligned_alloc(size_t alignment, size_t size);
+
+/* As ffalloc_resize, ffalloc_free and ffalloc_usable_size, on the shard that owns the block. */
+bool heap_resize(void *block, size_t size);
+void heap_free(void *block);
+size_t heap_usable_size(void *block);
+
+/* Notes a refused request and sets errno; returns NULL. */
+void *heap_refuse(const char *call, size_t size);
+
+/* The shard in whose range an address lies, NULL if in none. */
+static inline struct shard *heap_shard_of(const void *address)
+{
+    size_t offset = (uintptr_t)address - (uintptr_t)heap.arena;
+    size_t shard = offset >> heap.shard_log2;
+    return offset < heap.arena_size && shard < heap.shard_count ? &heap.shards[shard] : NULL;
+}
+
+static inline void heap_lock(struct shard *shard)
+{
+    if (!__libc_single_threaded)
+        lock_take(&shard->lock);
+}
+
+/* A thread can neither be started nor end while the caller holds a lock, but the first one can
+ * be started between two calls: the lock is given back only if it was taken. */
+static inline void heap_unlock(struct shard *shard)
+{
+    if (shard->lock.state != 0)
+        lock_give(&shard->lock);
+}
+
+/* Gives memory of large holes back, the shard's lock being held (purge.c). */
+void heap_purge(struct shard *shard);
+
+/* Gives back all whole pages in holes of all shards; returns whether there were any. */
+bool heap_trim(void);
+
+static inline void heap_note_freed(struct shard *shard, size_t size)
+{
+    shard->freed_size += size;
+    if (__builtin_expect(shard->freed_size >= shard->purge_size, 0))
+        heap_purge(shard);
+}
+
+/* The usual case of malloc and free: served here, or NULL and false, nothing done. */
+
+static inline void *heap_plain_malloc(size_t size)
+{
+    if (__builtin_expect(!heap.is_plain, 0))
+        return NULL;
+    if (__libc_single_threaded)
+        return ffalloc_malloc(heap.shards[0].pool, size);
+    struct shard *home = heap_home;
+    if (!home)
+        return NULL;
+    lock_take(&home->lock);
+    void *block = ffalloc_malloc(home->pool, size);
+    lock_give(&home->lock);
+    return block;
+}
+
+static inline bool heap_plain_free(void *block)
+{
+    struct shard *shard = heap_shard_of(block);
+    if (__builtin_expect(!heap.is_plain || !shard || !shard->pool, 0))
+        return false;
+    heap_lock(shard);
+    heap_note_freed(shard, ffalloc_release(shard->pool, block));
+    heap_unlock(shard);
+    return true;
+}
+
+/* Called at fork by the thread that forks, around it. */
+void heap_fork_prepare(void);
+void heap_fork_parent(void);
+void heap_fork_child(void);
+
+/* Prepares thread homes and fork; called once libc can. */
+void heap_start_threads(void);
+
+/* AddressSanitizer's shadow is ready: from here on it knows the blocks, those before included. */
+void heap_start_asan(void);
+
+/* misuse.c: one line about a wrong pointer, then abort or go on. */
+void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind);
+void heap_report_foreign(const void *address);
+
+/* FFALLOC_CHECK: counts a call, and verifies the shard's invariants if it is one of the Nth. */
+void heap_check(struct shard *shard);
+
+/* report.c */
+void heap_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void heap_report(void);
+void heap_report_text(int descriptor);
+
+/* Adds up the statistics of all shards in use; largest and smallest over all. Returns how many
+ * shards there are. */
+unsigned heap_stats(struct ffalloc_stats *total);
+
+#endif

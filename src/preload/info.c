@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* glibc's names for looking at and tuning the heap, with our own true numbers. */
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+
+#include "heap.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT size_t malloc_usable_size(void *block)
+{
+    if (!block || heap.options.is_passed_through)
+        return 0; /* of libc's blocks libc alone knows more, and 0 is always true */
+    heap_call = "malloc_usable_size";
+    size_t size = annotate_requested_size(heap.watchers, block, heap_usable_size(block));
+    heap_call = NULL;
+    return size;
+}
+
+/* arena: what was ever placed up to the high-water mark; the mark's holes are the free blocks. */
+EXPORT struct mallinfo2 mallinfo2(void)
+{
+    struct ffalloc_stats stats;
+    heap_stats(&stats);
+    return (struct mallinfo2){
+        .arena = stats.high_water_size,
+        .ordblks = stats.hole_count,
+        .usmblks = stats.peak_used_size,
+        .uordblks = stats.used_size,
+        .fordblks = stats.high_water_size - stats.used_size,
+    };
+}
+
+static int clamp(size_t size)
+{
+    return size > INT_MAX ? INT_MAX : (int)size;
+}
+
+EXPORT struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return (struct mallinfo){
+        .arena = clamp(info.arena),
+        .ordblks = clamp(info.ordblks),
+        .usmblks = clamp(info.usmblks),
+        .uordblks = clamp(info.uordblks),
+        .fordblks = clamp(info.fordblks),
+    };
+}
+
+EXPORT void malloc_stats(void)
+{
+    if (heap.shard_count > 0)
+        heap_report_text(2);
+}
+
+/* The elements of glibc's own report that mean something here, one heap for all shards. */
+EXPORT int malloc_info(int options, FILE *stream)
+{
+    if (options != 0)
+        return EINVAL;
+    struct ffalloc_stats stats;
+    unsigned shards_used = heap_stats(&stats);
+    fprintf(stream,
+            "<malloc version=\"1\">\n"
+            "<heap nr=\"0\">\n"
+            "<sizes>\n"
+            "</sizes>\n"
+            "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
+            "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<system type=\"current\" size=\"%zu\"/>\n"
+            "<system type=\"max\" size=\"%zu\"/>\n"
+            "</heap>\n"
+            "<ffalloc version=\"" FFALLOC_VERSION "\" pools=\"%u\" granule=\"%zu\" used=\"%zu\""
+            " peak=\"%zu\" allocs=\"%zu\" frees=\"%zu\" failed=\"%zu\"/>\n"
+            "</malloc>\n",
+            stats.hole_count, stats.high_water_size - stats.used_size, stats.high_water_size,
+            stats.high_water_size, shards_used, stats.granule, stats.used_size,
+            stats.peak_used_size, stats.alloc_count, stats.free_count, stats.failed_count);
+    return ferror(stream) ? -1 : 0;
+}
+
+/* `pad` is not kept: what is given back reads as zero and costs a page fault when used again. */
+EXPORT int malloc_trim(size_t pad)
+{
+    (void)pad;
+    return heap_trim();
+}
+
+/* There is nothing to tune: glibc's options are accepted and have no effect. */
+EXPORT int mallopt(int option, int value)
+{
+    (void)value;
+    return option == 1 || (option <= -1 && option >= -8);
+}

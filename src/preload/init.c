@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens when the library is loaded and when the process ends. */
+#include <stdlib.h>
+
+#include "heap.h"
+
+/* Through a pointer that the compiler cannot see through: the call that a program makes. */
+static void *(*volatile visible_malloc)(size_t size) = malloc;
+static void (*volatile visible_free)(void *block) = free;
+
+static void tell_if_replaced(void)
+{
+    void *block = visible_malloc(1);
+    if (!heap_shard_of(block))
+        heap_message("Valgrind has replaced malloc by its own; run it as: "
+                     "valgrind --soname-synonyms=somalloc=nouserintercepts ...");
+    visible_free(block);
+}
+
+static void tell_start(void)
+{
+    const struct options *options = &heap.options;
+    heap_message("version " FFALLOC_VERSION ", %u pool%s of %zu bytes, granule %zu, fill %d, "
+                 "check every %llu, fail rule %s, errors %s, %s",
+                 heap.shard_count, heap.shard_count == 1 ? "" : "s", heap.shard_size,
+                 options->granule, options->fill, (unsigned long long)options->check_every,
+                 options->fail.is_set ? "set" : "none",
+                 heap.has_abort_on_error ? "abort" : "are reported",
+                 heap.watchers.valgrind ? "under Valgrind"
+                 : annotate_has_asan()  ? "under AddressSanitizer"
+                                        : "nobody watches");
+    if (options->pool_size == 0 && heap.arena_size < os_reserve_limit())
+        heap_message("%zu bytes of address space could be reserved, not %zu", heap.arena_size,
+                     os_reserve_limit());
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    heap_start();
+    if (heap.options.is_passed_through)
+        return;
+    heap_start_threads();
+    heap_start_asan();
+    if (heap.options.verbosity > 0)
+        tell_start();
+    if (heap.watchers.valgrind)
+        tell_if_replaced();
+}
+
+/*
+ * Valgrind takes every writable mapping for a root, and so a leaked cycle in our arena for
+ * reachable: the arena is read-only while it looks.
+ */
+static void check_leaks(void)
+{
+    os_protect(heap.arena, heap.arena_size, true);
+    VALGRIND_DO_LEAK_CHECK;
+    os_protect(heap.arena, heap.arena_size, false);
+}
+
+__attribute__((destructor)) static void finish(void)
+{
+    heap_report();
+    if (heap.watchers.valgrind && heap.shard_count > 0)
+        check_leaks();
+}

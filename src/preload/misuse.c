@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* What a wrong pointer, or a damaged pool, is told as: one line that names the kind, the address
+ * and what is there. */
+#include <stdlib.h>
+
+#include "heap.h"
+
+static void end_or_go_on(void)
+{
+    heap.misuse_count++;
+    if (heap.has_abort_on_error)
+        abort();
+}
+
+static const char *call_name(void)
+{
+    return heap_call ? heap_call : "free";
+}
+
+static void tell_double_free(const void *address, const struct ffalloc_block *hole)
+{
+    if (heap_call)
+        heap_message("%s of freed memory: %p, %s a hole of %zu bytes since", heap_call, address,
+                     address == hole->address ? "now" : "in", hole->size);
+    else
+        heap_message("double free of %p, %s a hole of %zu bytes since", address,
+                     address == hole->address ? "now" : "in", hole->size);
+}
+
+void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
+{
+    struct ffalloc_block block;
+    if (kind == FFALLOC_DAMAGED || !ffalloc_find(pool, address, &block)) {
+        if (kind == FFALLOC_DAMAGED)
+            heap_message("damaged metadata: the index has a hole at %p, the map has not", address);
+        else
+            heap_message("%s of %p, which is not a block of this heap", call_name(), address);
+    } else if (block.is_used) {
+        heap_message("%s of %p, which is %zu bytes inside a block of %zu bytes at %p", call_name(),
+                     address, (size_t)((const char *)address - (char *)block.address), block.size,
+                     block.address);
+    } else {
+        tell_double_free(address, &block);
+    }
+    end_or_go_on();
+}
+
+void heap_report_foreign(const void *address)
+{
+    heap_message("%s of %p, which is not a block of this heap", call_name(), address);
+    end_or_go_on();
+}
+
+void heap_check(struct shard *shard)
+{
+    uint64_t every = heap.options.check_every;
+    struct ffalloc_fault fault;
+    if (every == 0 || __atomic_add_fetch(&heap.call_count, 1, __ATOMIC_RELAXED) % every != 0)
+        return;
+    if (ffalloc_check(shard->pool, &fault))
+        return;
+    heap_message("damaged metadata: rule %s does not hold at offset %zu", fault.rule, fault.offset);
+    end_or_go_on();
+}
+
+/* AddressSanitizer calls this before its own report, which knows nothing of our blocks. */
+__attribute__((visibility("default"))) void __asan_on_error(void)
+{
+    void *address = __asan_get_report_address ? __asan_get_report_address() : NULL;
+    struct shard *shard = heap_shard_of(address);
+    struct ffalloc_block block;
+    if (!heap.watchers.asan || !shard || !shard->pool ||
+        !ffalloc_find(shard->pool, address, &block))
+        return;
+    size_t inside = (size_t)((char *)address - (char *)block.address);
+    size_t size = block.is_used ? annotate_requested_size(heap.watchers, block.address, block.size)
+                                : block.size;
+    if (block.is_used && inside >= size)
+        heap_message("%p is %zu bytes after a block of %zu bytes at %p", address, inside - size,
+                     size, block.address);
+    else
+        heap_message("%p is %zu bytes inside a %s of %zu bytes at %p", address, inside,
+                     block.is_used ? "block" : "hole (freed memory)", size, block.address);
+    struct ffalloc_block left;
+    if (!block.is_used && ffalloc_find(shard->pool, (char *)block.address - 1, &left))
+        heap_message("%p is %zu bytes after the block of %zu bytes on the left at %p", address,
+                     (size_t)((char *)address - (char *)left.address) -
+                         annotate_requested_size(heap.watchers, left.address, left.size),
+                     annotate_requested_size(heap.watchers, left.address, left.size), left.address);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs inside the first malloc of the process, maybe before libc is ready: so no strtol (locale),
+ * no getenv (environ), nothing that allocates.
+ */
+#include "options.h"
+
+#include <string.h>
+
+#define DEFAULT_GRANULE 16 /* what max_align_t and glibc promise on x86 */
+#define LARGEST_GRANULE 4096
+
+/* Each parser returns whether the whole text was a value. */
+
+static bool parse_number(const char **text, uint64_t *value)
+{
+    const char *digit = *text;
+    uint64_t number = 0;
+    for (; *digit >= '0' && *digit <= '9'; digit++)
+        if (__builtin_mul_overflow(number, 10u, &number) ||
+            __builtin_add_overflow(number, (unsigned)(*digit - '0'), &number))
+            return false;
+    bool is_number = digit != *text;
+    *text = digit;
+    *value = number;
+    return is_number;
+}
+
+static bool parse_whole(const char *text, uint64_t *value)
+{
+    return parse_number(&text, value) && *text == '\0';
+}
+
+/* A number with an optional K, M, G or T (powers of 1024), B or iB after it. */
+static bool parse_size(const char *text, size_t *size)
+{
+    static const char units[] = "KMGT";
+    uint64_t value;
+    if (!parse_number(&text, &value))
+        return false;
+    const char *unit = *text ? strchr(units, *text & ~0x20) : NULL;
+    if (unit) {
+        unsigned shift = 10 * (unsigned)(unit - units + 1);
+        if (value << shift >> shift != value)
+            return false;
+        value <<= shift;
+        text++;
+        text += strcmp(text, "iB") == 0 ? 2 : 0;
+    }
+    text += strcmp(text, "B") == 0;
+    *size = (size_t)value;
+    return *text == '\0' && *size == value;
+}
+
+/* 0, 1 or a decimal fraction such as 0.01, as parts of 2^32. */
+static bool parse_probability(const char **text, uint64_t *parts)
+{
+    uint64_t value;
+    if (!parse_number(text, &value) || value > 1)
+        return false;
+    value <<= 32;
+    if (**text == '.') {
+        uint64_t weight = (uint64_t)1 << 32;
+        for ((*text)++; **text >= '0' && **text <= '9'; (*text)++) {
+            weight /= 10;
+            value += weight * (unsigned)(**text - '0');
+        }
+    }
+    *parts = value;
+    return value > 0 && value <= (uint64_t)1 << 32;
+}
+
+static bool skip_word(const char **text, const char *word)
+{
+    size_t length = strlen(word);
+    if (strncmp(*text, word, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
+/* nth:100 | every:7 | prob:0.01[:seed=3] | size>=4096, several joined by commas. */
+static bool parse_fail_term(const char **text, struct fail_rule *fail)
+{
+    uint64_t value;
+    if (skip_word(text, "nth:"))
+        return parse_number(text, &fail->nth) && fail->nth > 0;
+    if (skip_word(text, "every:"))
+        return parse_number(text, &fail->every) && fail->every > 0;
+    if (skip_word(text, "size>=")) {
+        bool is_number = parse_number(text, &value);
+        fail->least_size = (size_t)value;
+        return is_number;
+    }
+    if (!skip_word(text, "prob:") || !parse_probability(text, &fail->probability))
+        return false;
+    return !skip_word(text, ":seed=") || parse_number(text, &fail->seed);
+}
+
+static bool parse_fail(const char *text, struct fail_rule *fail)
+{
+    *fail = (struct fail_rule){.seed = 1, .is_set = true};
+    do {
+        if (!parse_fail_term(&text, fail)) {
+            *fail = (struct fail_rule){0};
+            return false;
+        }
+    } while (skip_word(&text, ","));
+    if (*text != '\0')
+        *fail = (struct fail_rule){0};
+    return fail->is_set;
+}
+
+/* The place of `text` among `count` words, or -1. */
+static int parse_choice(const char *text, const char *const *words, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(text, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+static bool read_pool(const char *text, struct options *options)
+{
+    return parse_size(text, &options->pool_size) && options->pool_size > 0;
+}
+
+static bool read_granule(const char *text, struct options *options)
+{
+    size_t value;
+    if (!parse_size(text, &value) || value < 8 || value > LARGEST_GRANULE || value & (value - 1))
+        return false;
+    options->granule = value;
+    return true;
+}
+
+/* Read before all others, by is_passed_through. */
+static bool read_only(const char *text, struct options *options)
+{
+    (void)options;
+    return *text != '\0';
+}
+
+static bool read_stats(const char *text, struct options *options)
+{
+    static const char *const words[] = {"0", "1", "json"};
+    int choice = parse_choice(text, words, 3);
+    options->stats = choice < 0 ? STATS_NONE : (enum stats_format)choice;
+    return choice >= 0;
+}
+
+static bool read_log(const char *text, struct options *options)
+{
+    uint64_t value;
+    if (parse_whole(text, &value) && value < 1u << 20) {
+        options->log_descriptor = (int)value;
+        return true;
+    }
+    options->log = text;
+    return *text != '\0';
+}
+
+static bool read_check(const char *text, struct options *options)
+{
+    return parse_whole(text, &options->check_every);
+}
+
+static bool parse_fill(const char *text, int *fill)
+{
+    uint64_t value;
+    if (!parse_whole(text, &value) || value > 255)
+        return false;
+    *fill = value == 0 ? -1 : (int)value;
+    return true;
+}
+
+static bool read_fill(const char *text, struct options *options)
+{
+    return parse_fill(text, &options->fill);
+}
+
+static bool read_fail(const char *text, struct options *options)
+{
+    return parse_fail(text, &options->fail);
+}
+
+static bool read_on_error(const char *text, struct options *options)
+{
+    static const char *const words[] = {"abort", "report"};
+    int choice = parse_choice(text, words, 2);
+    if (choice >= 0)
+        options->on_error = choice == 0 ? ON_ERROR_ABORT : ON_ERROR_REPORT;
+    return choice >= 0;
+}
+
+static bool read_on_fail(const char *text, struct options *options)
+{
+    static const char *const words[] = {"null", "abort"};
+    int choice = parse_choice(text, words, 2);
+    options->aborts_on_fail = choice == 1;
+    return choice >= 0;
+}
+
+static bool read_verbose(const char *text, struct options *options)
+{
+    uint64_t value;
+    bool is_number = parse_whole(text, &value) && value <= 2;
+    options->verbosity = is_number ? (unsigned)value : 0;
+    return is_number;
+}
+
+static const struct {
+    const char *name; /* after FFALLOC_ */
+    bool (*read)(const char *text, struct options *options);
+} variables[] = {
+    {"POOL", read_pool},       {"GRANULE", read_granule}, {"ONLY", read_only},
+    {"STATS", read_stats},     {"LOG", read_log},         {"CHECK", read_check},
+    {"FILL", read_fill},       {"FAIL", read_fail},       {"ON_ERROR", read_on_error},
+    {"ON_FAIL", read_on_fail}, {"VERBOSE", read_verbose},
+};
+
+const char *options_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Whether `names`, separated by commas, has the program's name. */
+static bool is_listed(const char *names, const char *program)
+{
+    size_t length = strlen(program);
+    while (names) {
+        if (strncmp(names, program, length) == 0 && (names[length] == ',' || !names[length]))
+            return true;
+        names = strchr(names, ',');
+        names += names != NULL;
+    }
+    return false;
+}
+
+/* The value of `variable` ("NAME=value") if its name is `name`, else NULL. */
+static const char *value_of(const char *variable, const char *name)
+{
+    const char *text = variable;
+    return skip_word(&text, name) && *text == '=' ? text + 1 : NULL;
+}
+
+static bool is_passed_through(const struct os_start *start)
+{
+    for (char **variable = start->environment; *variable; variable++) {
+        const char *names = value_of(*variable, "FFALLOC_ONLY");
+        if (names)
+            return !is_listed(names, options_base_name(start->program)) &&
+                   !is_listed(names, options_base_name(start->argument));
+    }
+    return false;
+}
+
+/* Reads one variable of ours; `text` is what follows FFALLOC_ in it. */
+static void read_variable(struct options *options, const char *variable, const char *text,
+                          void (*complain)(const char *format, ...))
+{
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = value_of(text, variables[i].name);
+        if (!value)
+            continue;
+        if (!variables[i].read(value, options))
+            complain("bad value in %.80s: ignored", variable);
+        return;
+    }
+    complain("unknown variable %.80s: ignored", variable);
+}
+
+void options_read(struct options *options, const struct os_start *start,
+                  void (*complain)(const char *format, ...))
+{
+    *options = (struct options){.granule = DEFAULT_GRANULE, .fill = -1, .log_descriptor = 2};
+    if (start->is_secure)
+        return;
+    options->is_passed_through = is_passed_through(start);
+    if (options->is_passed_through)
+        return;
+    int perturb = -1;
+    for (char **variable = start->environment; *variable; variable++) {
+        const char *text = *variable;
+        const char *value = value_of(text, "MALLOC_PERTURB_");
+        if (value)
+            parse_fill(value, &perturb);
+        if (skip_word(&text, "FFALLOC_"))
+            read_variable(options, *variable, text, complain);
+    }
+    options->fill = options->fill < 0 ? perturb : options->fill;
+}

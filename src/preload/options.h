@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* The FFALLOC_* environment variables. README.md has the table for users. */
+#ifndef FFALLOC_PRELOAD_OPTIONS_H
+#define FFALLOC_PRELOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os.h"
+
+enum stats_format { STATS_NONE, STATS_TEXT, STATS_JSON };
+enum on_error { ON_ERROR_DEFAULT, ON_ERROR_ABORT, ON_ERROR_REPORT };
+
+/* Which requests FFALLOC_FAIL refuses; 0 in a field: not by that. */
+struct fail_rule {
+    uint64_t nth;         /* the request of this number, from 1 */
+    uint64_t every;       /* each request whose number is a multiple */
+    uint64_t probability; /* of 2^32 */
+    uint64_t seed;
+    size_t least_size; /* bytes; only requests of at least this size are counted or refused */
+    bool is_set;
+};
+
+struct options {
+    size_t pool_size; /* bytes; 0: as much address space as can be had */
+    size_t granule;   /* bytes */
+    uint64_t check_every;
+    struct fail_rule fail;
+    const char *log; /* a path, or NULL */
+    int log_descriptor;
+    int fill; /* byte that freed memory is filled with, its complement new memory; -1: none */
+    enum stats_format stats;
+    enum on_error on_error;
+    bool aborts_on_fail;
+    unsigned verbosity; /* 1: a line at the start and at the first failure; 2: at every failure */
+    bool is_passed_through; /* FFALLOC_ONLY names other programs: libc's malloc serves this one */
+};
+
+/* Reads the environment. Each unknown name and bad value gets one line through `complain`, and
+ * is otherwise as if it were not there. */
+void options_read(struct options *options, const struct os_start *start,
+                  void (*complain)(const char *format, ...));
+
+/* The last part of a path. */
+const char *options_base_name(const char *path);
+
+#endif

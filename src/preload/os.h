@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything the preload library asks of the system. Only os_linux.c makes system calls. */
+#ifndef FFALLOC_PRELOAD_OS_H
+#define FFALLOC_PRELOAD_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes of a page: a power of two. */
+size_t os_page_size(void);
+
+/* The most address space worth asking for, in bytes; a power of two. */
+size_t os_reserve_limit(void);
+
+/*
+ * Reserves `size` bytes (whole pages) of address space that read as zero and take memory only
+ * where they are touched. Returns NULL if and only if the system refuses.
+ */
+void *os_reserve(size_t size);
+
+/* Gives a reservation, or part of one, back. Whole pages. */
+void os_release(void *address, size_t size);
+
+/* Gives the memory of these whole pages back; they read as zero from then on. Keeps errno. */
+void os_purge(void *address, size_t size);
+
+/* Makes whole pages of a reservation read-only, or writable again. */
+void os_protect(void *address, size_t size, bool is_read_only);
+
+/* Sleeps while *word is `value`, or less long. Keeps errno. */
+void os_wait(unsigned *word, unsigned value);
+
+/* Wakes one thread that sleeps on `word`. Keeps errno. */
+void os_wake(unsigned *word);
+
+/* Writes all of `text` to a descriptor, in one call if it can. Keeps errno. */
+void os_write(int descriptor, const char *text, size_t length);
+
+/* A descriptor that appends to a file, made if need be, closed at exec; -1 if it cannot. */
+int os_open_log(const char *path);
+void os_close(int descriptor);
+bool os_is_open(int descriptor);
+
+unsigned os_process_id(void);
+
+/*
+ * The environment as the kernel handed it over, and the program's file name and argv[0]: there
+ * before the C library has set its own up. `is_secure` means that the process has more rights
+ * than its user (AT_SECURE).
+ */
+struct os_start {
+    char **environment;
+    const char *program;
+    const char *argument;
+    bool is_secure;
+};
+struct os_start os_start(void);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdint.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Where the kernel put argc, argv and the environment; the dynamic loader sets it first thing,
+ * long before libc's own environ. */
+extern void *__libc_stack_end;
+
+size_t os_page_size(void)
+{
+    return (size_t)getauxval(AT_PAGESZ);
+}
+
+size_t os_reserve_limit(void)
+{
+    return sizeof(void *) == 8 ? (size_t)1 << 42 : (size_t)1 << 31;
+}
+
+void *os_reserve(size_t size)
+{
+    int saved = errno;
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    return address == MAP_FAILED ? NULL : address;
+}
+
+void os_release(void *address, size_t size)
+{
+    if (size > 0)
+        munmap(address, size);
+}
+
+void os_purge(void *address, size_t size)
+{
+    int saved = errno;
+    madvise(address, size, MADV_DONTNEED);
+    errno = saved;
+}
+
+void os_protect(void *address, size_t size, bool is_read_only)
+{
+    mprotect(address, size, is_read_only ? PROT_READ : PROT_READ | PROT_WRITE);
+}
+
+void os_wait(unsigned *word, unsigned value)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    errno = saved;
+}
+
+void os_wake(unsigned *word)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = saved;
+}
+
+void os_write(int descriptor, const char *text, size_t length)
+{
+    int saved = errno;
+    while (length > 0) {
+        ssize_t written = write(descriptor, text, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        text += written;
+        length -= (size_t)written;
+    }
+    errno = saved;
+}
+
+int os_open_log(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+}
+
+void os_close(int descriptor)
+{
+    close(descriptor);
+}
+
+bool os_is_open(int descriptor)
+{
+    int saved = errno;
+    bool is_open = fcntl(descriptor, F_GETFD) >= 0;
+    errno = saved;
+    return is_open;
+}
+
+unsigned os_process_id(void)
+{
+    return (unsigned)getpid();
+}
+
+struct os_start os_start(void)
+{
+    long argument_count = *(long *)__libc_stack_end;
+    char **arguments = (char **)__libc_stack_end + 1;
+    const char *program = (const char *)getauxval(AT_EXECFN);
+    const char *first = argument_count > 0 ? arguments[0] : "";
+    return (struct os_start){
+        .environment = arguments + argument_count + 1,
+        .program = program ? program : first,
+        .argument = first,
+        .is_secure = getauxval(AT_SECURE) != 0,
+    };
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* What a person reads: messages, the report at exit, and the same as JSON. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "heap.h"
+
+void heap_message(const char *format, ...)
+{
+    char line[400];
+    int length = snprintf(line, sizeof line, "ffalloc: ");
+    va_list arguments;
+    va_start(arguments, format);
+    length += vsnprintf(line + length, sizeof line - 1 - (size_t)length, format, arguments);
+    va_end(arguments);
+    if (length > (int)sizeof line - 2)
+        length = sizeof line - 2;
+    line[length] = '\n';
+    if (heap.has_stderr)
+        os_write(2, line, (size_t)length + 1);
+}
+
+static void add_stats(struct ffalloc_stats *total, const struct ffalloc_stats *stats)
+{
+    total->granule = stats->granule;
+    total->usable_size += stats->usable_size;
+    total->used_size += stats->used_size;
+    total->peak_used_size += stats->peak_used_size;
+    total->free_size += stats->free_size;
+    total->least_free_size += stats->least_free_size;
+    total->hole_count += stats->hole_count;
+    total->block_count += stats->block_count;
+    total->alloc_count += stats->alloc_count;
+    total->free_count += stats->free_count;
+    total->slack_total_size += stats->slack_total_size;
+    total->high_water_size += stats->high_water_size;
+    if (stats->largest_hole_size > total->largest_hole_size)
+        total->largest_hole_size = stats->largest_hole_size;
+    if (stats->largest_request_size > total->largest_request_size)
+        total->largest_request_size = stats->largest_request_size;
+    if (total->smallest_hole_size == 0 || stats->smallest_hole_size < total->smallest_hole_size)
+        total->smallest_hole_size = stats->smallest_hole_size;
+}
+
+unsigned heap_stats(struct ffalloc_stats *total)
+{
+    unsigned shards_used = 0;
+    memset(total, 0, sizeof *total);
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        struct shard *shard = &heap.shards[i];
+        struct ffalloc_stats stats;
+        heap_lock(shard);
+        bool has_pool = shard->pool != NULL;
+        if (has_pool)
+            ffalloc_stats(shard->pool, &stats);
+        heap_unlock(shard);
+        if (!has_pool)
+            continue;
+        add_stats(total, &stats);
+        shards_used++;
+    }
+    total->failed_count = (size_t)heap.failed_count;
+    return shards_used;
+}
+
+/* A size in a person's units, in one of a few buffers of the caller. */
+struct size_text {
+    char text[24];
+};
+
+static const char *person(struct size_text *buffer, size_t size)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)size;
+    unsigned unit = 0;
+    for (; value >= 1024 && unit < 4; unit++)
+        value /= 1024;
+    snprintf(buffer->text, sizeof buffer->text, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return buffer->text;
+}
+
+static double percent(size_t part, size_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+struct report {
+    struct ffalloc_stats stats;
+    struct os_start start;
+    unsigned shards_used;
+    size_t pool_size;  /* memory of the pool or pools, metadata included */
+    size_t least_size; /* the smallest pool for this run; 0: more than one was used */
+    size_t hole_size;  /* free bytes below the high-water mark */
+};
+
+static struct report report_now(void)
+{
+    struct report report = {.start = os_start()};
+    report.shards_used = heap_stats(&report.stats);
+    report.pool_size = heap.options.pool_size ? heap.options.pool_size : heap.arena_size;
+    size_t granules = report.stats.high_water_size / (report.stats.granule + !report.stats.granule);
+    if (report.shards_used == 1)
+        report.least_size = ffalloc_pool_size_for(granules ? granules : 1, report.stats.granule);
+    report.hole_size = report.stats.high_water_size - report.stats.used_size;
+    return report;
+}
+
+static int format_least(char *text, size_t size, const struct report *report)
+{
+    struct size_text a;
+    if (report->least_size)
+        return snprintf(text, size, "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu\n",
+                        report->least_size, person(&a, report->least_size), report->least_size);
+    return snprintf(text, size,
+                    "threads used %u pools: run with FFALLOC_POOL=%s for the size of one\n",
+                    report->shards_used, "1G");
+}
+
+static int format_text(char *text, size_t size, const struct report *report)
+{
+    const struct ffalloc_stats *stats = &report->stats;
+    struct size_text a, b, c, d, e, f, g;
+    char least[160];
+    format_least(least, sizeof least, report);
+    return snprintf(
+        text, size,
+        "ffalloc: %s, process %u: exact first fit, granule %zu bytes\n"
+        "  %s %s (%zu bytes) in %u pool%s, %u used\n"
+        "  peak use         %s (%zu bytes)\n"
+        "  high-water mark  %s (%zu bytes), %.1f %% above the peak use\n"
+        "                   %s"
+        "  in use now       %s (%zu bytes) in %zu blocks\n"
+        "  requests         %zu served, %zu failed, %zu frees; the largest %s;\n"
+        "                   rounding up to granules added %.1f bytes to each on average\n"
+        "  holes            %zu, below the mark %s; the largest %s; fragmentation %.1f %%\n",
+        options_base_name(report->start.program), os_process_id(), stats->granule,
+        heap.options.pool_size ? "memory          " : "address space   ",
+        person(&a, report->pool_size), report->pool_size, heap.shard_count,
+        heap.shard_count == 1 ? "" : "s", report->shards_used, person(&b, stats->peak_used_size),
+        stats->peak_used_size, person(&c, stats->high_water_size), stats->high_water_size,
+        percent(stats->high_water_size - stats->peak_used_size, stats->peak_used_size), least,
+        person(&d, stats->used_size), stats->used_size, stats->block_count, stats->alloc_count,
+        stats->failed_count, stats->free_count, person(&e, stats->largest_request_size),
+        stats->alloc_count ? (double)stats->slack_total_size / (double)stats->alloc_count : 0.0,
+        stats->hole_count, person(&f, report->hole_size), person(&g, stats->largest_hole_size),
+        100.0 - percent(stats->largest_hole_size, stats->free_size));
+}
+
+/* A program's name as a JSON string's contents: quotes and control bytes become '_'. */
+static void json_name(char *to, size_t size, const char *from)
+{
+    size_t i = 0;
+    for (; i + 1 < size && from[i]; i++)
+        to[i] = (unsigned char)from[i] < 0x20 || from[i] == '"' || from[i] == '\\' ? '_' : from[i];
+    to[i] = '\0';
+}
+
+static int format_json(char *text, size_t size, const struct report *report)
+{
+    const struct ffalloc_stats *stats = &report->stats;
+    char name[128];
+    json_name(name, sizeof name, options_base_name(report->start.program));
+    return snprintf(
+        text, size,
+        "{\"program\":\"%s\",\"pid\":%u,\"version\":\"" FFALLOC_VERSION "\",\"granule\":%zu,"
+        "\"pools\":%u,\"pool_size\":%zu,\"usable_size\":%zu,\"used_size\":%zu,"
+        "\"peak_used_size\":%zu,\"high_water_size\":%zu,\"min_pool\":%zu,\"free_size\":%zu,"
+        "\"least_free_size\":%zu,\"largest_hole_size\":%zu,\"smallest_hole_size\":%zu,"
+        "\"hole_count\":%zu,\"block_count\":%zu,\"alloc_count\":%zu,\"free_count\":%zu,"
+        "\"failed_count\":%zu,\"largest_request_size\":%zu,\"slack_total_size\":%zu,"
+        "\"fragmentation_percent\":%.2f}\n",
+        name, os_process_id(), stats->granule, report->shards_used, report->pool_size,
+        stats->usable_size, stats->used_size, stats->peak_used_size, stats->high_water_size,
+        report->least_size, stats->free_size, stats->least_free_size, stats->largest_hole_size,
+        stats->smallest_hole_size, stats->hole_count, stats->block_count, stats->alloc_count,
+        stats->free_count, stats->failed_count, stats->largest_request_size,
+        stats->slack_total_size, 100.0 - percent(stats->largest_hole_size, stats->free_size));
+}
+
+static void write_report(int descriptor, enum stats_format format)
+{
+    char text[2048];
+    struct report report = report_now();
+    int length = format == STATS_JSON ? format_json(text, sizeof text, &report)
+                                      : format_text(text, sizeof text, &report);
+    os_write(descriptor, text, (size_t)length);
+}
+
+void heap_report_text(int descriptor)
+{
+    write_report(descriptor, STATS_TEXT);
+}
+
+/* FFALLOC_LOG with each %p replaced by the process's number. */
+static void log_path(char *path, size_t size, const char *pattern)
+{
+    size_t length = 0;
+    for (; *pattern && length + 12 < size; pattern++) {
+        if (pattern[0] == '%' && pattern[1] == 'p') {
+            length += (size_t)snprintf(path + length, size - length, "%u", os_process_id());
+            pattern++;
+        } else {
+            path[length++] = *pattern;
+        }
+    }
+    path[length] = '\0';
+}
+
+void heap_report(void)
+{
+    const struct options *options = &heap.options;
+    if (options->stats == STATS_NONE || heap.shard_count == 0)
+        return;
+    if (!options->log) {
+        if (options->log_descriptor != 2 || heap.has_stderr)
+            write_report(options->log_descriptor, options->stats);
+        return;
+    }
+    char path[4096];
+    log_path(path, sizeof path, options->log);
+    int descriptor = os_open_log(path);
+    if (descriptor < 0) {
+        heap_message("cannot write FFALLOC_LOG=%s: reporting here instead", path);
+        write_report(2, options->stats);
+        return;
+    }
+    write_report(descriptor, options->stats);
+    os_close(descriptor);
+}
