@@ -84,7 +84,7 @@ size_t model_alloc(struct model *model, size_t count, size_t alignment)
             group = block->start / 64;
             groups++;
         }
-        if (groups == 17) {
+        if (groups == 9) {
             for (size_t k = i; k < model->block_count; k++)
                 if (!model->blocks[k].is_used && model->blocks[k].count >= count + alignment - 1)
                     return take(model, k, aligned(model, model->blocks[k].start, alignment), count);

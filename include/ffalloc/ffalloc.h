@@ -86,8 +86,8 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size);
  * granule that is ffalloc_malloc. Above it, where the lowest hole that is large enough may be
  * misaligned, the rule is:
  *
- *   1. take the lowest aligned fit among the holes of at least `size` that start in the first
- *      16 groups of 64 granules in which such holes start;
+ *   1. take the lowest aligned fit among the holes of at least `size` that start in the first 8
+ *      groups of 64 granules in which such holes start;
  *   2. if there is none, take the lowest hole that is large enough at any alignment, that is
  *      of at least size / granule + alignment / granule - 1 granules;
  *   3. if there is none, search all holes of at least `size`.

@@ -8,8 +8,13 @@
  */
 #include "blocks.h"
 
-#define GROUP_LOG2  6  /* granules */
-#define GROUP_LIMIT 16 /* groups looked at before a larger hole is taken instead */
+#define GROUP_LOG2 6 /* granules */
+/*
+ * Groups looked at before a larger hole is taken instead. For ffmpeg, which makes all its
+ * requests aligned to 64, 8 gives the same pool as 16 (6.28 MB; 4: 6.46, 64: 6.43) in half the
+ * time.
+ */
+#define GROUP_LIMIT 8
 
 struct request {
     size_t count;     /* granules */
@@ -40,15 +45,12 @@ static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request 
                           size_t leaf, size_t *hole)
 {
     const struct leaf *words = &pool->leaves[leaf];
-    if (request->count <= WORD_BITS) {
-        size_t runs =
-            mask_runs(leaf_free_mask(words), request->count) & aligned_mask(request, leaf);
-        if (runs) {
-            size_t bit = lowest_bit(runs);
-            size_t up_to_bit = SIZE_MAX >> (WORD_BITS - 1 - bit);
-            *hole = first_granule_of(leaf) + highest_bit(words->holes & up_to_bit);
-            return first_granule_of(leaf) + bit;
-        }
+    size_t runs = leaf_runs(pool, leaf, request->count) & aligned_mask(request, leaf);
+    if (runs) {
+        size_t bit = lowest_bit(runs);
+        size_t up_to_bit = SIZE_MAX >> (WORD_BITS - 1 - bit);
+        *hole = first_granule_of(leaf) + highest_bit(words->holes & up_to_bit);
+        return first_granule_of(leaf) + bit;
     }
     size_t last = first_granule_of(leaf) + highest_bit(words->holes);
     size_t at = align_up(request, last);
@@ -67,8 +69,12 @@ static size_t next_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t cou
 /* Step 2 of the rule. */
 static size_t fit_anywhere(struct ffalloc_pool *pool, const struct request *request, size_t *hole)
 {
-    *hole = blocks_lowest_fit(pool, request->count + request->alignment - 1);
-    return *hole == NOT_FOUND ? NOT_FOUND : align_up(request, *hole);
+    size_t count = request->count + request->alignment - 1;
+    size_t leaf = next_leaf(pool, 0, count);
+    if (leaf == NOT_FOUND)
+        return NOT_FOUND;
+    *hole = leaf_lowest_fit(pool, leaf, count);
+    return align_up(request, *hole);
 }
 
 size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
@@ -81,6 +87,7 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
     struct request request = {count, alignment_granules, 0};
     request.bias = ((uintptr_t)pool->blocks >> pool->granule_log2) & (alignment_granules - 1);
 
+    index_settle(pool);
     unsigned groups = 0;
     size_t group = NOT_FOUND;
     size_t leaf = count > SATURATED ? next_leaf(pool, 0, count) : index_find(pool, count);

@@ -7,14 +7,9 @@ void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, siz
     size_t rest_count = hole_count - count;
     size_t rest = start + count;
     size_t leaf = leaf_of(start);
-    if (hole_count >= LARGE) {
-        if (rest_count >= LARGE) {
-            ffalloc_large_make_current(pool, leaf);
-            pool->current = (uint32_t)leaf_of(rest);
-        } else {
-            ffalloc_large_remove(pool, leaf);
-        }
-    }
+    enum loose place = CARVED;
+    if (hole_count >= LARGE)
+        place = large_remove(pool, leaf, CARVED);
     map_set_used(pool, start);
     if (rest_count == 0) {
         index_lost(pool, leaf, hole_count);
@@ -23,6 +18,8 @@ void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, siz
     map_add_start(pool, rest, true);
     map_mark_run(pool, start, rest);
     map_mark_run(pool, rest, end);
+    if (rest_count >= LARGE)
+        large_add(pool, leaf_of(rest), place);
     if (leaf_of(rest) != leaf)
         index_gained(pool, leaf_of(rest), rest_count);
     else if (rest_count >= SATURATED)
@@ -34,22 +31,24 @@ void ffalloc_blocks_split(struct ffalloc_pool *pool, size_t hole, size_t at)
 {
     size_t end = map_next(pool, hole);
     if (end - hole >= LARGE)
-        ffalloc_large_remove(pool, leaf_of(hole));
+        large_remove(pool, leaf_of(hole), CARVED);
     map_add_start(pool, at, true);
     map_mark_run(pool, hole, at);
     map_mark_run(pool, at, end);
     index_gained(pool, leaf_of(at), end - at);
     index_lost(pool, leaf_of(hole), end - hole);
-    if (end - at >= LARGE)
-        ffalloc_large_add(pool, leaf_of(at));
     if (at - hole >= LARGE)
-        ffalloc_large_add(pool, leaf_of(hole));
+        large_add(pool, leaf_of(hole), GROWN);
+    if (end - at >= LARGE)
+        large_add(pool, leaf_of(at), CARVED);
 }
 
 void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
 {
     size_t left = start;
     size_t right = end;
+    index_settle_leaf(pool, leaf_of(start));
+    index_settle_leaf(pool, leaf_of(end));
     if (start > 0) {
         size_t prev = map_prev(pool, start);
         if (map_is_hole(pool, prev))
@@ -57,10 +56,11 @@ void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
     }
     if (map_is_hole(pool, end))
         right = map_next(pool, end);
+    enum loose place = GROWN;
     if (right - end >= LARGE)
-        ffalloc_large_remove(pool, leaf_of(end));
+        place = large_remove(pool, leaf_of(end), place);
     if (start - left >= LARGE)
-        ffalloc_large_remove(pool, leaf_of(left));
+        place = large_remove(pool, leaf_of(left), place);
 
     if (right != end)
         map_remove_start(pool, end);
@@ -76,5 +76,5 @@ void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
     if (right != end && leaf_of(end) != leaf)
         index_lost(pool, leaf_of(end), right - end);
     if (right - left >= LARGE)
-        ffalloc_large_add(pool, leaf);
+        large_add(pool, leaf, place);
 }

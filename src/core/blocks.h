@@ -10,17 +10,6 @@
 
 #include "index.h"
 
-/* The lowest hole of at least `count` granules: its start, or NOT_FOUND. */
-static inline size_t blocks_lowest_fit(struct ffalloc_pool *pool, size_t count)
-{
-    if (count > SATURATED) {
-        size_t leaf = ffalloc_large_next(pool, 0, count);
-        return leaf == NOT_FOUND ? NOT_FOUND : large_start(pool, (uint32_t)leaf);
-    }
-    size_t leaf = index_find(pool, count);
-    return leaf == NOT_FOUND ? NOT_FOUND : leaf_lowest_fit(pool, leaf, count);
-}
-
 /* Cuts `count` granules from the front of the hole from `start` to `end`. Whether they become a
  * block of their own or part of the one on the left is for the caller to write in the map. */
 void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, size_t count);

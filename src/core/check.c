@@ -97,10 +97,13 @@ static bool check_tree(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last = leaf_of(pool->high_water_granules);
-    for (size_t leaf = 0; leaf <= last; leaf++)
-        if (!require(audit, pool->levels[0][leaf] == ffalloc_index_count(pool, leaf), "X1",
-                     first_granule_of(leaf)))
+    for (size_t leaf = 0; leaf <= last; leaf++) {
+        unsigned byte = pool->levels[0][leaf];
+        unsigned count = ffalloc_index_count(pool, leaf);
+        bool is_stale = leaf == pool->stale && byte > count && byte < WORD_BITS;
+        if (!require(audit, byte == count || is_stale, "X1", first_granule_of(leaf)))
             return false;
+    }
     unsigned shift = WORD_LOG2;
     for (unsigned level = 1; level < pool->level_count; level++) {
         last >>= FANOUT_LOG2;
@@ -144,7 +147,8 @@ static bool check_child(struct audit *audit, uint32_t leaf, unsigned side, unsig
     size_t place = first_granule_of(leaf);
     if (child == NO_LEAF)
         return true;
-    if (!require(audit, is_large(pool, child) && child != pool->current && depth > 0, "L1", place))
+    if (!require(audit, is_large(pool, child) && !large_is_loose(pool, child) && depth > 0, "L1",
+                 place))
         return false;
     size_t path = ((size_t)leaf >> depth << 1) | side;
     return require(audit, (size_t)child >> (depth - 1) == path, "L2", place) &&
@@ -168,7 +172,7 @@ static bool check_large_hole(struct audit *audit, uint32_t leaf)
         depth--;
         there = ffalloc_large_links(pool, there).child[leaf >> depth & 1];
     }
-    return require(audit, (there == leaf) != (pool->current == leaf), "L1",
+    return require(audit, (there == leaf) != large_is_loose(pool, leaf), "L1",
                    first_granule_of(leaf)) &&
            (there != leaf || check_children(audit, leaf, depth));
 }
@@ -176,10 +180,12 @@ static bool check_large_hole(struct audit *audit, uint32_t leaf)
 static bool check_large(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
-    uint32_t roots[2] = {pool->current, pool->large_root};
-    for (unsigned i = 0; i < 2; i++)
+    uint32_t roots[3] = {pool->loose[CARVED], pool->loose[GROWN], pool->large_root};
+    for (unsigned i = 0; i < 3; i++)
         if (!require(audit, roots[i] == NO_LEAF || is_large(pool, roots[i]), "L1", 0))
             return false;
+    if (!require(audit, roots[0] == NO_LEAF || roots[0] != roots[1], "L1", 0))
+        return false;
     size_t leaf = ffalloc_index_next(pool, 0, SATURATED);
     while (leaf != NOT_FOUND) {
         if (large_count(pool, (uint32_t)leaf) >= LARGE && !check_large_hole(audit, (uint32_t)leaf))

@@ -12,24 +12,40 @@ static size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t no
     return node;
 }
 
-size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+/* As ffalloc_index_next, from a leaf that exists. Above the leaves only what is to the right of
+ * the path can still matter. */
+static size_t next_from(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
-    size_t from = leaf;
+    size_t node = leaf;
+    unsigned wanted = ~0u << (leaf & (FANOUT - 1));
     for (unsigned level = 0; level < pool->level_count; level++) {
-        /* At a node's first child the whole node is ahead, which its parent's byte answers:
-         * only the top has no parent. */
-        unsigned child = (unsigned)(from & (FANOUT - 1));
-        if (child || level + 1u == pool->level_count) {
-            if (level + 1u == pool->level_count && from >= FANOUT)
-                return NOT_FOUND;
-            unsigned found = node_at_least(pool->levels[level] + (from - child), least) >> child;
-            if (found)
-                return descend(pool, level, from + (size_t)__builtin_ctz(found), least);
-            from += FANOUT - child;
-        }
-        from >>= FANOUT_LOG2;
+        size_t first = node & ~(size_t)(FANOUT - 1);
+        unsigned found = node_at_least(pool->levels[level] + first, least) & wanted;
+        if (found)
+            return descend(pool, level, first + (size_t)__builtin_ctz(found), least);
+        node >>= FANOUT_LOG2;
+        wanted = ~1u << (node & (FANOUT - 1));
     }
     return NOT_FOUND;
+}
+
+size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+{
+    if (leaf >= leaf_count_of(pool->granule_count))
+        return NOT_FOUND;
+    return next_from(pool, leaf, least);
+}
+
+size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count)
+{
+    size_t hint = hint_of(count);
+    size_t leaf = next_from(pool, pool->hints[hint], (unsigned)count);
+    if (leaf == NOT_FOUND || count > HINTS)
+        return leaf;
+    /* What holds no `count` granules holds no more than that either: raise the larger ones. */
+    while (hint < HINTS && pool->hints[hint] < leaf)
+        pool->hints[hint++] = (uint32_t)leaf;
+    return leaf;
 }
 
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)

@@ -35,20 +35,37 @@ static inline unsigned saturated(size_t count)
     return count < SATURATED ? (unsigned)count : SATURATED;
 }
 
-/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND. */
+/* Recounts the stale leaf, if there is one. */
+static inline void index_settle(struct ffalloc_pool *pool)
+{
+    if (pool->stale == NO_LEAF)
+        return;
+    ffalloc_index_recount(pool, pool->stale);
+    pool->stale = NO_LEAF;
+}
+
+/* Before a leaf may lose its last start: only a leaf that has one may be stale. */
+static inline void index_settle_leaf(struct ffalloc_pool *pool, size_t leaf)
+{
+    if (pool->stale == leaf)
+        index_settle(pool);
+}
+
+/* As index_find, where the hint does not name the leaf: looks on from it and moves the hint. */
+size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count);
+
+/* The place in `hints` for requests of `count` granules. */
+static inline size_t hint_of(size_t count)
+{
+    return count < HINTS ? count - 1 : HINTS - 1;
+}
+
+/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND. If that
+ * is the stale leaf, it may have none. */
 static inline size_t index_find(struct ffalloc_pool *pool, size_t count)
 {
-    size_t hint = count < HINTS ? count - 1 : HINTS - 1;
-    size_t leaf = pool->hints[hint];
-    if (pool->levels[0][leaf] >= count)
-        return leaf;
-    leaf = ffalloc_index_next(pool, leaf, (unsigned)count);
-    if (leaf == NOT_FOUND || count > HINTS)
-        return leaf;
-    /* What holds no `count` granules holds no more than that either: raise the larger ones. */
-    while (hint < HINTS && pool->hints[hint] < leaf)
-        pool->hints[hint++] = (uint32_t)leaf;
-    return leaf;
+    size_t leaf = pool->hints[hint_of(count)];
+    return pool->levels[0][leaf] >= count ? leaf : ffalloc_index_find_on(pool, count);
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the

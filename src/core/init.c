@@ -95,7 +95,9 @@ static void init_hole(struct ffalloc_pool *pool, const struct layout *layout)
 {
     size_t count = pool->granule_count;
     pool->large_root = NO_LEAF;
-    pool->current = NO_LEAF;
+    pool->loose[CARVED] = NO_LEAF;
+    pool->loose[GROWN] = NO_LEAF;
+    pool->stale = NO_LEAF;
     while ((layout->leaf_count - 1) >> pool->path_log2)
         pool->path_log2++;
     map_add_start(pool, 0, true);
@@ -103,7 +105,7 @@ static void init_hole(struct ffalloc_pool *pool, const struct layout *layout)
     map_mark_run(pool, 0, count);
     index_gained(pool, 0, count);
     if (count >= LARGE)
-        ffalloc_large_add(pool, 0);
+        large_add(pool, 0, CARVED);
     pool->free_granules = count;
     pool->least_free_granules = count;
 }

@@ -59,7 +59,7 @@ static void place_set(struct ffalloc_pool *pool, struct place place, uint32_t le
 
 /* Walks down the path of the leaf's bits; a larger hole that comes along takes the place of the
  * smaller one there, which goes on down its own path. */
-static void insert(struct ffalloc_pool *pool, uint32_t leaf)
+void ffalloc_large_insert(struct ffalloc_pool *pool, uint32_t leaf)
 {
     struct place place = {NO_LEAF, 0};
     size_t count = large_count(pool, leaf);
@@ -110,7 +110,7 @@ static void close_gap(struct ffalloc_pool *pool, struct place gap, struct links 
     place_set(pool, gap, NO_LEAF);
 }
 
-static void delete (struct ffalloc_pool *pool, uint32_t leaf)
+void ffalloc_large_delete(struct ffalloc_pool *pool, uint32_t leaf)
 {
     struct place place = {NO_LEAF, 0};
     unsigned depth = pool->path_log2;
@@ -148,9 +148,11 @@ static uint32_t lowest_below(const struct ffalloc_pool *pool, uint32_t leaf, siz
 size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count)
 {
     uint32_t lowest = NO_LEAF;
-    uint32_t current = pool->current;
-    if (current != NO_LEAF && current >= from && large_count(pool, current) >= count)
-        lowest = current;
+    for (unsigned place = CARVED; place <= GROWN; place++) {
+        uint32_t leaf = pool->loose[place];
+        if (fits(pool, leaf, count) && leaf >= from && leaf < lowest)
+            lowest = leaf;
+    }
     /* Down the path of `from`: what hangs off to the right of it is above `from`, and the lower
      * in address the deeper it hangs. */
     uint32_t right = NO_LEAF;
@@ -168,30 +170,4 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
     }
     lowest = lowest_below(pool, right, count, lowest);
     return lowest == NO_LEAF ? NOT_FOUND : lowest;
-}
-
-void ffalloc_large_add(struct ffalloc_pool *pool, size_t leaf)
-{
-    if (pool->current == NO_LEAF)
-        pool->current = (uint32_t)leaf;
-    else
-        insert(pool, (uint32_t)leaf);
-}
-
-void ffalloc_large_remove(struct ffalloc_pool *pool, size_t leaf)
-{
-    if (pool->current == leaf)
-        pool->current = NO_LEAF;
-    else
-        delete (pool, (uint32_t)leaf);
-}
-
-void ffalloc_large_make_current(struct ffalloc_pool *pool, size_t leaf)
-{
-    if (pool->current == leaf)
-        return;
-    delete (pool, (uint32_t)leaf);
-    if (pool->current != NO_LEAF)
-        insert(pool, pool->current);
-    pool->current = (uint32_t)leaf;
 }

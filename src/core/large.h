@@ -2,9 +2,9 @@
 /*
  * Holes of LARGE granules and more, told apart by their exact size.
  *
- * One of them, the *current* one, is kept out of the tree: the one that requests are carved
- * from, usually the rest of the pool. Its start moves with each request, its place in a tree
- * would too.
+ * Two of them are *loose*, kept out of the tree: the one last carved and the one last grown.
+ * Requests are carved from the front of one hole, often the rest of the pool, and a sweep of
+ * frees grows one; at each step such a hole's place in a tree would change.
  *
  * The others form a priority search tree (McCreight 1985) on the bits of their leaf numbers: at
  * depth d, bit d from the top leads to the left or the right child (L2), and a parent is at
@@ -42,15 +42,34 @@ static inline size_t large_count(const struct ffalloc_pool *pool, uint32_t leaf)
  * starts, or NOT_FOUND. */
 size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count);
 
-/* Adds the large hole that starts in `leaf`, as the current one if there is none. The map must
- * already describe it. */
-void ffalloc_large_add(struct ffalloc_pool *pool, size_t leaf);
+void ffalloc_large_insert(struct ffalloc_pool *pool, uint32_t leaf);
+void ffalloc_large_delete(struct ffalloc_pool *pool, uint32_t leaf);
 
-/* Removes the large hole that starts in `leaf`; the map must still describe it. */
-void ffalloc_large_remove(struct ffalloc_pool *pool, size_t leaf);
+static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t leaf)
+{
+    return pool->loose[CARVED] == leaf || pool->loose[GROWN] == leaf;
+}
 
-/* Keeps the hole in `leaf` out of the tree and puts what was current there: it is about to be
- * carved. The map must describe both. */
-void ffalloc_large_make_current(struct ffalloc_pool *pool, size_t leaf);
+/* Makes the large hole that starts in `leaf`, in the map already, a loose one; what was loose in
+ * its place goes into the tree. */
+static inline void large_add(struct ffalloc_pool *pool, size_t leaf, enum loose place)
+{
+    if (pool->loose[place] != NO_LEAF)
+        ffalloc_large_insert(pool, pool->loose[place]);
+    pool->loose[place] = (uint32_t)leaf;
+}
+
+/* Removes the large hole that starts in `leaf`, still in the map. Returns its place if it was
+ * loose, so that what becomes of it can take that, else `otherwise`. */
+static inline enum loose large_remove(struct ffalloc_pool *pool, size_t leaf, enum loose otherwise)
+{
+    if (!large_is_loose(pool, leaf)) {
+        ffalloc_large_delete(pool, (uint32_t)leaf);
+        return otherwise;
+    }
+    enum loose place = pool->loose[CARVED] == leaf ? CARVED : GROWN;
+    pool->loose[place] = NO_LEAF;
+    return place;
+}
 
 #endif

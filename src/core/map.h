@@ -129,7 +129,7 @@ static inline size_t leaf_free_mask(const struct leaf *leaf)
 }
 
 /*
- * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to WORD_BITS.
+ * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to WORD_BITS - 1.
  * Each step doubles, or nearly, the number of offsets that have been and-ed together, until it
  * is all of 0 to count - 1: log2(count) steps.
  */
@@ -143,15 +143,23 @@ static inline size_t mask_runs(size_t mask, size_t count)
     return mask;
 }
 
-/*
- * The lowest hole of at least `count` granules that starts in `leaf`, which has one (X1). Only
- * the last hole of a leaf can reach beyond it, so it is the one if no other fits.
- */
+/* The places in `leaf` at which `count` granules are free inside the leaf: a bit for each. */
+static inline size_t leaf_runs(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    return count < WORD_BITS ? mask_runs(leaf_free_mask(&pool->leaves[leaf]), count) : 0;
+}
+
+/* The lowest fit in a leaf that has one (X1), given its runs. Only the last hole of a leaf can
+ * reach beyond it, so it is the one if no other fits. */
+static inline size_t leaf_lowest_of(const struct ffalloc_pool *pool, size_t leaf, size_t runs)
+{
+    return first_granule_of(leaf) +
+           (runs ? lowest_bit(runs) : highest_bit(pool->leaves[leaf].holes));
+}
+
 static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    const struct leaf *words = &pool->leaves[leaf];
-    size_t runs = count <= WORD_BITS ? mask_runs(leaf_free_mask(words), count) : 0;
-    return first_granule_of(leaf) + (runs ? lowest_bit(runs) : highest_bit(words->holes));
+    return leaf_lowest_of(pool, leaf, leaf_runs(pool, leaf, count));
 }
 
 #endif

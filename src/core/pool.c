@@ -2,15 +2,17 @@
 /* The public calls: what they check, count and tell; blocks.h does the work. */
 #include "blocks.h"
 #include "memory.h"
+#include "quick.h"
 
-static void raise_error(const struct ffalloc_pool *pool, const void *address,
-                        enum ffalloc_error kind)
+__attribute__((noinline)) static void raise_error(const struct ffalloc_pool *pool,
+                                                  const void *address, enum ffalloc_error kind)
 {
     if (pool->on_error)
         pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
 }
 
-static void raise_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
+__attribute__((noinline)) static void raise_wrong_pointer(const struct ffalloc_pool *pool,
+                                                          const void *address)
 {
     struct ffalloc_block block;
     if (!ffalloc_find(pool, address, &block))
@@ -58,8 +60,16 @@ static void *refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
     return NULL;
 }
 
+static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+{
+    note_used(pool, count, start + count, size);
+    pool->alloc_count++;
+    pool->slack_total_size += bytes_of(pool, count) - size;
+    return address_of(pool, start);
+}
+
 /* Places a block of `count` granules at the front of the hole that starts at `start`. */
-static inline void *place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+static void *place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
     size_t end = map_next(pool, start);
     if (end - start < count) {
@@ -67,18 +77,35 @@ static inline void *place(struct ffalloc_pool *pool, size_t start, size_t count,
         return NULL;
     }
     ffalloc_blocks_cut(pool, start, end, count);
-    note_used(pool, count, start + count, size);
-    pool->alloc_count++;
-    pool->slack_total_size += bytes_of(pool, count) - size;
-    return address_of(pool, start);
+    return note_placed(pool, start, count, size);
+}
+
+/* A request of more than SATURATED granules. */
+__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
+                                                    size_t size)
+{
+    size_t leaf = ffalloc_large_next(pool, 0, count);
+    if (leaf == NOT_FOUND)
+        return refuse(pool, size, bytes_of(pool, 1));
+    return place(pool, large_start(pool, (uint32_t)leaf), count, size);
 }
 
 void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
 {
     size_t count = granules_for(pool, size);
-    size_t start = blocks_lowest_fit(pool, count);
-    if (start == NOT_FOUND)
+    if (count > SATURATED)
+        return malloc_large(pool, count, size);
+    size_t leaf = index_find(pool, count);
+    if (leaf == NOT_FOUND)
         return refuse(pool, size, bytes_of(pool, 1));
+    size_t runs = leaf_runs(pool, leaf, count);
+    if (!runs && leaf == pool->stale) {
+        index_settle(pool);
+        return ffalloc_malloc(pool, size);
+    }
+    size_t start = leaf_lowest_of(pool, leaf, runs);
+    if (runs && quick_place(pool, leaf, runs, count))
+        return note_placed(pool, start, count, size);
     return place(pool, start, count, size);
 }
 
@@ -125,6 +152,7 @@ static bool grow(struct ffalloc_pool *pool, size_t start, size_t end, size_t mor
     if (hole_end - end < more)
         return false;
     ffalloc_blocks_cut(pool, end, hole_end, more);
+    index_settle_leaf(pool, leaf_of(end));
     map_remove_start(pool, end);
     map_mark_run(pool, start, end + more);
     return true;
@@ -173,23 +201,36 @@ void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
     return moved;
 }
 
-size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
+__attribute__((noinline)) static size_t release_any(struct ffalloc_pool *pool, size_t start)
+{
+    size_t end = map_next(pool, start);
+    ffalloc_blocks_release(pool, start, end);
+    return end - start;
+}
+
+static inline size_t release(struct ffalloc_pool *pool, void *block)
 {
     if (!block)
         return 0;
     size_t start = decode(pool, block);
     if (start == NOT_FOUND)
         return 0;
-    size_t end = map_next(pool, start);
-    ffalloc_blocks_release(pool, start, end);
-    pool->free_granules += end - start;
+    size_t count = quick_release(pool, start);
+    if (!count)
+        count = release_any(pool, start);
+    pool->free_granules += count;
     pool->free_count++;
-    return bytes_of(pool, end - start);
+    return bytes_of(pool, count);
+}
+
+size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
+{
+    return release(pool, block);
 }
 
 void ffalloc_free(struct ffalloc_pool *pool, void *block)
 {
-    (void)ffalloc_release(pool, block);
+    release(pool, block);
 }
 
 size_t ffalloc_usable_size(const struct ffalloc_pool *pool, const void *block)

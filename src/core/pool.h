@@ -26,13 +26,14 @@
  *   M4  A run of leaves without a start holds its length in its first and last `holes` word.
  * Index
  *   X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf,
- *       255 if that is 255 or more, 0 if there is none.
+ *       255 if that is 255 or more, 0 if there is none. The stale leaf's may be higher, up to
+ *       the size of a hole that ends in its own leaf.
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0.
  *   X3  No hole of `count` granules or more starts in a leaf below hints[count - 1], and the
  *       hints ascend.
  * Large holes
- *   L1  Each hole of LARGE granules or more is the current one or once in the tree; nothing
- *       else is either.
+ *   L1  Each hole of LARGE granules or more is one of the two loose ones or once in the tree;
+ *       nothing else is either.
  *   L2  A hole's place in the tree is on the path that the bits of its leaf number describe.
  *   L3  No hole in the tree is larger than its parent.
  * Counts
@@ -59,13 +60,19 @@
 #define NOT_FOUND SIZE_MAX   /* no granule */
 #define NO_LEAF   UINT32_MAX /* no leaf */
 #define SATURATED 255u       /* granules; the tree's bytes count no further */
-#define HINTS     8u         /* sizes in granules, 1 to HINTS, that have a hint of their own */
 
 /*
  * Granules. A hole this large covers at least 3 whole leaves after its own: a run's two ends
  * and, between them, room for two links of 32 bits. 255 would not always do.
  */
 #define LARGE 256u
+
+/* Sizes in granules, 1 to HINTS, that have a hint of their own. One fewer with 32 bits keeps the
+ * header of a pool of 1024 bytes small enough for 110 granules of 8. */
+#define HINTS (WORD_LOG2 == 6 ? 8u : 7u)
+
+/* Why a large hole is loose (large.h). */
+enum loose { CARVED, GROWN };
 
 struct leaf {
     size_t starts; /* bit i: a block starts at granule i of the leaf */
@@ -81,7 +88,8 @@ struct ffalloc_pool {
     uint8_t is_zeroed;    /* granules from high_water_granules on read as zero */
     uint8_t path_log2;    /* bits of the largest leaf number */
     uint32_t large_root;  /* leaf of the tree's root, or NO_LEAF */
-    uint32_t current;     /* leaf of the large hole that is kept out of the tree, or NO_LEAF */
+    uint32_t loose[2];    /* leaves of the large holes kept out of the tree, or NO_LEAF */
+    uint32_t stale;       /* leaf whose byte may be too high, or NO_LEAF (quick.h) */
     uint32_t hints[HINTS];
     size_t free_granules;
     size_t least_free_granules;
