@@ -20,6 +20,7 @@ struct request {
     size_t count;     /* granules */
     size_t alignment; /* granules, a power of two above 1 */
     size_t bias;      /* granule 0's distance from the aligned address below it, in granules */
+    size_t mask;      /* a bit for each aligned place in a leaf, if it is the same for all */
 };
 
 static size_t align_up(const struct request *request, size_t granule)
@@ -28,7 +29,7 @@ static size_t align_up(const struct request *request, size_t granule)
     return ((granule + request->bias + mask) & ~mask) - request->bias;
 }
 
-/* A bit for each position in the leaf whose address is aligned. */
+/* A bit for each place in the leaf whose address is aligned. */
 static size_t aligned_mask(const struct request *request, size_t leaf)
 {
     size_t first = align_up(request, first_granule_of(leaf)) - first_granule_of(leaf);
@@ -45,17 +46,21 @@ static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request 
                           size_t leaf, size_t *hole)
 {
     const struct leaf *words = &pool->leaves[leaf];
-    size_t runs = leaf_runs(pool, leaf, request->count) & aligned_mask(request, leaf);
+    size_t runs = leaf_runs(pool, leaf, request->count);
+    runs &= request->alignment <= WORD_BITS ? request->mask : aligned_mask(request, leaf);
     if (runs) {
         size_t bit = lowest_bit(runs);
         size_t up_to_bit = SIZE_MAX >> (WORD_BITS - 1 - bit);
         *hole = first_granule_of(leaf) + highest_bit(words->holes & up_to_bit);
         return first_granule_of(leaf) + bit;
     }
-    size_t last = first_granule_of(leaf) + highest_bit(words->holes);
-    size_t at = align_up(request, last);
-    size_t end = map_next(pool, last);
-    *hole = last;
+    /* What is left is a hole that reaches beyond the leaf. */
+    size_t last = highest_bit(words->starts);
+    if (!(words->holes >> last))
+        return NOT_FOUND;
+    *hole = first_granule_of(leaf) + last;
+    size_t at = align_up(request, *hole);
+    size_t end = map_next(pool, *hole);
     return at < end && end - at >= request->count ? at : NOT_FOUND;
 }
 
@@ -84,10 +89,10 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
      * of one granule number and these two cannot wrap. */
     if (count > pool->granule_count)
         return NOT_FOUND;
-    struct request request = {count, alignment_granules, 0};
+    struct request request = {count, alignment_granules, 0, 0};
     request.bias = ((uintptr_t)pool->blocks >> pool->granule_log2) & (alignment_granules - 1);
+    request.mask = aligned_mask(&request, 0);
 
-    index_settle(pool);
     unsigned groups = 0;
     size_t group = NOT_FOUND;
     size_t leaf = count > SATURATED ? next_leaf(pool, 0, count) : index_find(pool, count);

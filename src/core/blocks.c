@@ -27,28 +27,33 @@ void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, siz
     index_lost(pool, leaf, hole_count);
 }
 
-void ffalloc_blocks_split(struct ffalloc_pool *pool, size_t hole, size_t at)
+void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
+                           size_t count)
 {
-    size_t end = map_next(pool, hole);
+    size_t rest = at + count;
+    size_t leaf = leaf_of(hole);
     if (end - hole >= LARGE)
-        large_remove(pool, leaf_of(hole), CARVED);
-    map_add_start(pool, at, true);
+        large_remove(pool, leaf, CARVED);
+    map_add_start(pool, at, false);
     map_mark_run(pool, hole, at);
-    map_mark_run(pool, at, end);
-    index_gained(pool, leaf_of(at), end - at);
-    index_lost(pool, leaf_of(hole), end - hole);
+    if (rest != end) {
+        map_add_start(pool, rest, true);
+        map_mark_run(pool, rest, end);
+    }
+    map_mark_run(pool, at, rest);
     if (at - hole >= LARGE)
-        large_add(pool, leaf_of(hole), GROWN);
-    if (end - at >= LARGE)
-        large_add(pool, leaf_of(at), CARVED);
+        large_add(pool, leaf, GROWN);
+    if (end - rest >= LARGE)
+        large_add(pool, leaf_of(rest), CARVED);
+    if (leaf_of(rest) != leaf)
+        index_gained(pool, leaf_of(rest), end - rest);
+    index_lost(pool, leaf, end - hole);
 }
 
 void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
 {
     size_t left = start;
     size_t right = end;
-    index_settle_leaf(pool, leaf_of(start));
-    index_settle_leaf(pool, leaf_of(end));
     if (start > 0) {
         size_t prev = map_prev(pool, start);
         if (map_is_hole(pool, prev))

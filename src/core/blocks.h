@@ -14,9 +14,9 @@
  * block of their own or part of the one on the left is for the caller to write in the map. */
 void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, size_t count);
 
-/* Makes two holes of the one that contains `at`, for the higher to be cut from at once: M3 does
- * not hold in between. */
-void ffalloc_blocks_split(struct ffalloc_pool *pool, size_t hole, size_t at);
+/* As ffalloc_blocks_cut, from within the hole: what lies before `at` stays a hole. */
+void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
+                           size_t count);
 
 /* Makes a hole of the used block from `start` to `end`, merged with a hole on either side. */
 void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end);

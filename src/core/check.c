@@ -97,13 +97,10 @@ static bool check_tree(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last = leaf_of(pool->high_water_granules);
-    for (size_t leaf = 0; leaf <= last; leaf++) {
-        unsigned byte = pool->levels[0][leaf];
-        unsigned count = ffalloc_index_count(pool, leaf);
-        bool is_stale = leaf == pool->stale && byte > count && byte < WORD_BITS;
-        if (!require(audit, byte == count || is_stale, "X1", first_granule_of(leaf)))
+    for (size_t leaf = 0; leaf <= last; leaf++)
+        if (!require(audit, pool->levels[0][leaf] == ffalloc_index_count(pool, leaf), "X1",
+                     first_granule_of(leaf)))
             return false;
-    }
     unsigned shift = WORD_LOG2;
     for (unsigned level = 1; level < pool->level_count; level++) {
         last >>= FANOUT_LOG2;

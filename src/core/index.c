@@ -48,19 +48,40 @@ size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count)
     return leaf;
 }
 
+/* The length of the longest run of set bits: by doubling as long as some run is twice as long,
+ * then bit by bit. */
+static size_t longest_run(size_t mask)
+{
+    size_t length = mask != 0;
+    size_t runs = mask; /* where runs of `length` begin */
+    while (length < WORD_BITS / 2 && (runs & runs >> length)) {
+        runs &= runs >> length;
+        length *= 2;
+    }
+    while (length < WORD_BITS && (runs &= mask >> length))
+        length++;
+    return length;
+}
+
+/* Below this many holes in a leaf, looking at each is faster than longest_run. */
+#define FEW_HOLES 4
+
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
     size_t starts = pool->leaves[leaf].starts;
     size_t holes = starts ? pool->leaves[leaf].holes : 0;
     size_t largest = 0;
-    while (holes) {
-        size_t bit = lowest_bit(holes);
-        size_t rest = starts >> bit >> 1;
-        size_t count =
-            rest ? lowest_bit(rest) + 1
-                 : map_next(pool, first_granule_of(leaf) + bit) - (first_granule_of(leaf) + bit);
+    for (unsigned i = 0; holes && i < FEW_HOLES; i++) {
+        size_t bit = highest_bit(holes);
+        size_t above = starts >> bit >> 1;
+        size_t start = first_granule_of(leaf) + bit;
+        size_t count = above ? lowest_bit(above) + 1 : map_next(pool, start) - start;
         largest = count > largest ? count : largest;
-        holes &= holes - 1;
+        holes ^= (size_t)1 << bit;
+    }
+    if (holes) {
+        size_t rest = longest_run(leaf_free_mask(&pool->leaves[leaf]));
+        largest = rest > largest ? rest : largest;
     }
     return saturated(largest);
 }
@@ -77,23 +98,32 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
     }
 }
 
-void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
+/* Passes on what became of a leaf's byte: `before` is now `now`, in levels[0] already. */
+static void pass_on(struct ffalloc_pool *pool, size_t leaf, unsigned before, unsigned now)
 {
-    unsigned now = ffalloc_index_count(pool, leaf);
     size_t node = leaf;
-    for (unsigned level = 0; level < pool->level_count; level++) {
+    for (unsigned level = 1; level < pool->level_count; level++) {
+        node >>= FANOUT_LOG2;
         uint8_t *byte = &pool->levels[level][node];
-        unsigned before = *byte;
+        /* A smaller child changes its parent only if the parent's byte was this child's. */
+        if (now<before && * byte> before)
+            return;
+        now = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
+        before = *byte;
         if (now == before)
             return;
         *byte = (uint8_t)now;
-        if (level + 1u == pool->level_count)
-            return;
-        size_t parent = node >> FANOUT_LOG2;
-        /* A smaller child changes the parent only if the parent's byte was this child's. */
-        if (now < before && pool->levels[level + 1][parent] > before)
-            return;
-        now = node_max(pool->levels[level] + (parent << FANOUT_LOG2));
-        node = parent;
     }
+}
+
+void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
+{
+    uint8_t *byte = &pool->levels[0][leaf];
+    unsigned before = *byte;
+    unsigned now = ffalloc_index_count(pool, leaf);
+    *byte = (uint8_t)now;
+    if (now < before && (pool->level_count == 1 || pool->levels[1][leaf >> FANOUT_LOG2] > before))
+        return;
+    if (now != before)
+        pass_on(pool, leaf, before, now);
 }

@@ -35,22 +35,6 @@ static inline unsigned saturated(size_t count)
     return count < SATURATED ? (unsigned)count : SATURATED;
 }
 
-/* Recounts the stale leaf, if there is one. */
-static inline void index_settle(struct ffalloc_pool *pool)
-{
-    if (pool->stale == NO_LEAF)
-        return;
-    ffalloc_index_recount(pool, pool->stale);
-    pool->stale = NO_LEAF;
-}
-
-/* Before a leaf may lose its last start: only a leaf that has one may be stale. */
-static inline void index_settle_leaf(struct ffalloc_pool *pool, size_t leaf)
-{
-    if (pool->stale == leaf)
-        index_settle(pool);
-}
-
 /* As index_find, where the hint does not name the leaf: looks on from it and moves the hint. */
 size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count);
 
@@ -60,8 +44,7 @@ static inline size_t hint_of(size_t count)
     return count < HINTS ? count - 1 : HINTS - 1;
 }
 
-/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND. If that
- * is the stale leaf, it may have none. */
+/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND. */
 static inline size_t index_find(struct ffalloc_pool *pool, size_t count)
 {
     size_t leaf = pool->hints[hint_of(count)];

@@ -99,10 +99,6 @@ void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
     if (leaf == NOT_FOUND)
         return refuse(pool, size, bytes_of(pool, 1));
     size_t runs = leaf_runs(pool, leaf, count);
-    if (!runs && leaf == pool->stale) {
-        index_settle(pool);
-        return ffalloc_malloc(pool, size);
-    }
     size_t start = leaf_lowest_of(pool, leaf, runs);
     if (runs && quick_place(pool, leaf, runs, count))
         return note_placed(pool, start, count, size);
@@ -138,9 +134,10 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
     size_t at = ffalloc_blocks_aligned_fit(pool, count, granules, &hole);
     if (at == NOT_FOUND)
         return refuse(pool, size, alignment);
-    if (at != hole)
-        ffalloc_blocks_split(pool, hole, at);
-    return place(pool, at, count, size);
+    if (at == hole)
+        return place(pool, at, count, size);
+    ffalloc_blocks_cut_at(pool, hole, at, map_next(pool, hole), count);
+    return note_placed(pool, at, count, size);
 }
 
 /* Grows the block that ends at `end` by `more` granules if the hole there has as many. */
@@ -152,7 +149,6 @@ static bool grow(struct ffalloc_pool *pool, size_t start, size_t end, size_t mor
     if (hole_end - end < more)
         return false;
     ffalloc_blocks_cut(pool, end, hole_end, more);
-    index_settle_leaf(pool, leaf_of(end));
     map_remove_start(pool, end);
     map_mark_run(pool, start, end + more);
     return true;

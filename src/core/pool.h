@@ -26,8 +26,7 @@
  *   M4  A run of leaves without a start holds its length in its first and last `holes` word.
  * Index
  *   X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf,
- *       255 if that is 255 or more, 0 if there is none. The stale leaf's may be higher, up to
- *       the size of a hole that ends in its own leaf.
+ *       255 if that is 255 or more, 0 if there is none.
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0.
  *   X3  No hole of `count` granules or more starts in a leaf below hints[count - 1], and the
  *       hints ascend.
@@ -67,9 +66,8 @@
  */
 #define LARGE 256u
 
-/* Sizes in granules, 1 to HINTS, that have a hint of their own. One fewer with 32 bits keeps the
- * header of a pool of 1024 bytes small enough for 110 granules of 8. */
-#define HINTS (WORD_LOG2 == 6 ? 8u : 7u)
+/* Sizes in granules, 1 to HINTS, that have a hint of their own. */
+#define HINTS 8u
 
 /* Why a large hole is loose (large.h). */
 enum loose { CARVED, GROWN };
@@ -89,7 +87,6 @@ struct ffalloc_pool {
     uint8_t path_log2;    /* bits of the largest leaf number */
     uint32_t large_root;  /* leaf of the tree's root, or NO_LEAF */
     uint32_t loose[2];    /* leaves of the large holes kept out of the tree, or NO_LEAF */
-    uint32_t stale;       /* leaf whose byte may be too high, or NO_LEAF (quick.h) */
     uint32_t hints[HINTS];
     size_t free_granules;
     size_t least_free_granules;

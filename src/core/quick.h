@@ -7,11 +7,6 @@
  * large, and all that the index may need is one byte. Two more cases are as simple: the front
  * of the current large hole, and a block that is freed into it, as long as its start stays in
  * the leaf. Anything else is left to blocks.c, which does all cases.
- *
- * The largest hole of a leaf is often taken and soon freed again. Recounting the byte each time
- * would be most of the work, so one leaf at a time, the *stale* one, may have a byte that is too
- * high. A request that finds nothing there recounts it and searches once more; as there is at
- * most one such leaf, no adversary gets more than that.
  */
 #ifndef FFALLOC_CORE_QUICK_H
 #define FFALLOC_CORE_QUICK_H
@@ -31,15 +26,6 @@ static inline bool is_front_of_loose(const struct ffalloc_pool *pool, size_t lea
     return large_is_loose(pool, leaf) && !next->starts && next->holes >= LARGE / WORD_BITS;
 }
 
-/* The leaf's byte may be too high from now on; it is that of a hole that ended in the leaf. */
-static inline void quick_make_stale(struct ffalloc_pool *pool, size_t leaf)
-{
-    if (pool->stale == leaf)
-        return;
-    index_settle(pool);
-    pool->stale = (uint32_t)leaf;
-}
-
 /*
  * Places a block of `count` granules where `runs`, not 0, has a bit for each place in `leaf` at
  * which so many are free. Returns whether it was that simple; if not, nothing has changed.
@@ -51,15 +37,13 @@ static inline bool quick_place(struct ffalloc_pool *pool, size_t leaf, size_t ru
     size_t bit = runs & -runs;
     size_t rest = bit << count;
     size_t above = starts & ~up_to(bit);
-    if (above) {
-        if (lowest_bit(above) - lowest_bit(bit) == pool->levels[0][leaf])
-            quick_make_stale(pool, leaf);
-    } else if (!rest || !is_front_of_loose(pool, leaf)) {
+    if (!above && (!rest || !is_front_of_loose(pool, leaf)))
         return false;
-    }
     rest &= ~starts; /* nothing if the fit is exact */
     words->starts = starts | rest;
     words->holes ^= bit | rest;
+    if (above)
+        index_lost(pool, leaf, lowest_bit(above) - lowest_bit(bit));
     return true;
 }
 

@@ -118,32 +118,33 @@ static inline void heap_note_freed(struct shard *shard, size_t size)
         heap_purge(shard);
 }
 
-/* The usual case of malloc and free: served here, or NULL and false, nothing done. */
+/*
+ * The usual cases: nothing to do but to serve the call. These are the first lines of malloc and
+ * free; whatever they decline, by NULL or false with nothing done, takes the long way.
+ */
 
-static inline void *heap_plain_malloc(size_t size)
+static inline bool heap_is_plain_and_single(void)
 {
-    if (__builtin_expect(!heap.is_plain, 0))
-        return NULL;
-    if (__libc_single_threaded)
-        return ffalloc_malloc(heap.shards[0].pool, size);
-    struct shard *home = heap_home;
-    if (!home)
-        return NULL;
-    lock_take(&home->lock);
-    void *block = ffalloc_malloc(home->pool, size);
-    lock_give(&home->lock);
-    return block;
+    return __builtin_expect(heap.is_plain && __libc_single_threaded, 1);
 }
 
-static inline bool heap_plain_free(void *block)
+/* A block that the first shard of a process with one thread owns. */
+static inline bool heap_is_in_first(const void *block)
 {
-    struct shard *shard = heap_shard_of(block);
-    if (__builtin_expect(!heap.is_plain || !shard || !shard->pool, 0))
-        return false;
-    heap_lock(shard);
-    heap_note_freed(shard, ffalloc_release(shard->pool, block));
-    heap_unlock(shard);
-    return true;
+    size_t offset = (uintptr_t)block - (uintptr_t)heap.arena;
+    return __builtin_expect(offset < heap.shard_size, 1);
+}
+
+/* From the thread's own home. */
+static inline void *heap_home_malloc(size_t size)
+{
+    struct shard *home = heap_home;
+    if (!heap.is_plain || !home)
+        return NULL;
+    heap_lock(home);
+    void *block = ffalloc_malloc(home->pool, size);
+    heap_unlock(home);
+    return block;
 }
 
 /* Called at fork by the thread that forks, around it. */

@@ -16,7 +16,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
+#define likely(condition) __builtin_expect(!!(condition), 1)
 
 static inline bool is_passed_through(void)
 {
@@ -53,19 +53,30 @@ __attribute__((always_inline)) static inline void *request_aligned(const char *c
     return block ? settle(block, size) : heap_refuse(call, size);
 }
 
-EXPORT void *malloc(size_t size)
+__attribute__((noinline)) static void *malloc_long(size_t size)
 {
-    void *block = heap_plain_malloc(size);
-    if (!unlikely(!block))
+    void *block = heap_home_malloc(size);
+    if (block)
         return block;
     if (is_passed_through())
         return __libc_malloc(size);
-    return request("malloc", size);
+    return NULL;
+}
+
+EXPORT void *malloc(size_t size)
+{
+    void *block =
+        heap_is_plain_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : malloc_long(size);
+    return likely(block) || heap.options.is_passed_through ? block : request("malloc", size);
 }
 
 __attribute__((always_inline)) static inline void release(void *block)
 {
-    if (!block || heap_plain_free(block))
+    if (heap_is_plain_and_single() && heap_is_in_first(block)) {
+        heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
+        return;
+    }
+    if (!block)
         return;
     if (is_passed_through()) {
         __libc_free(block);
@@ -130,8 +141,12 @@ __attribute__((always_inline)) static inline void *move_or_resize(const char *ca
 {
     uint64_t misuse_count = heap.misuse_count;
     heap_call = call;
-    size_t usable_size = heap_usable_size(block);
+    bool is_done = heap_is_plain_and_single() && heap_is_in_first(block) &&
+                   ffalloc_resize(heap.shards[0].pool, block, size);
+    size_t usable_size = is_done || heap.misuse_count != misuse_count ? 0 : heap_usable_size(block);
     heap_call = NULL;
+    if (is_done)
+        return block;
     if (heap.misuse_count != misuse_count) {
         annotate_free(heap.watchers, block); /* for Valgrind to report it too */
         return NULL;
