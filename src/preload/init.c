@@ -61,6 +61,6 @@ static void check_leaks(void)
 __attribute__((destructor)) static void finish(void)
 {
     heap_report();
-    if (heap.watchers.valgrind && heap.shard_count > 0)
+    if (heap.watchers.valgrind && heap.shard_count > 0 && !heap.options.skips_leaks)
         check_leaks();
 }

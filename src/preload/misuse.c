@@ -3,6 +3,7 @@
  * and what is there. */
 #include <stdlib.h>
 
+#include "describe.h"
 #include "heap.h"
 
 static void end_or_go_on(void)
@@ -17,14 +18,13 @@ static const char *call_name(void)
     return heap_call ? heap_call : "free";
 }
 
+/* The hole may have grown since, and begin before the address. */
 static void tell_double_free(const void *address, const struct ffalloc_block *hole)
 {
-    if (heap_call)
-        heap_message("%s of freed memory: %p, %s a hole of %zu bytes since", heap_call, address,
-                     address == hole->address ? "now" : "in", hole->size);
-    else
-        heap_message("double free of %p, %s a hole of %zu bytes since", address,
-                     address == hole->address ? "now" : "in", hole->size);
+    const char *call = heap_call ? heap_call : "double free";
+    const char *of = heap_call ? " of freed memory at" : " of";
+    const char *in = address == hole->address ? "" : "in ";
+    heap_message("%s%s %p, %sa hole of %zu bytes since", call, of, address, in, hole->size);
 }
 
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
@@ -64,27 +64,13 @@ void heap_check(struct shard *shard)
 }
 
 /* AddressSanitizer calls this before its own report, which knows nothing of our blocks. */
+void __asan_on_error(void);
 __attribute__((visibility("default"))) void __asan_on_error(void)
 {
     void *address = __asan_get_report_address ? __asan_get_report_address() : NULL;
     struct shard *shard = heap_shard_of(address);
-    struct ffalloc_block block;
-    if (!heap.watchers.asan || !shard || !shard->pool ||
-        !ffalloc_find(shard->pool, address, &block))
-        return;
-    size_t inside = (size_t)((char *)address - (char *)block.address);
-    size_t size = block.is_used ? annotate_requested_size(heap.watchers, block.address, block.size)
-                                : block.size;
-    if (block.is_used && inside >= size)
-        heap_message("%p is %zu bytes after a block of %zu bytes at %p", address, inside - size,
-                     size, block.address);
-    else
-        heap_message("%p is %zu bytes inside a %s of %zu bytes at %p", address, inside,
-                     block.is_used ? "block" : "hole (freed memory)", size, block.address);
-    struct ffalloc_block left;
-    if (!block.is_used && ffalloc_find(shard->pool, (char *)block.address - 1, &left))
-        heap_message("%p is %zu bytes after the block of %zu bytes on the left at %p", address,
-                     (size_t)((char *)address - (char *)left.address) -
-                         annotate_requested_size(heap.watchers, left.address, left.size),
-                     annotate_requested_size(heap.watchers, left.address, left.size), left.address);
+    struct description description;
+    if (heap.watchers.asan && shard && shard->pool &&
+        describe(shard->pool, heap.watchers, address, &description))
+        heap_message(DESCRIBE_FORMAT, DESCRIBE_ARGUMENTS(address, description));
 }

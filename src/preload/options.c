@@ -201,6 +201,14 @@ static bool read_on_fail(const char *text, struct options *options)
     return choice >= 0;
 }
 
+static bool read_leaks(const char *text, struct options *options)
+{
+    static const char *const words[] = {"0", "1"};
+    int choice = parse_choice(text, words, 2);
+    options->skips_leaks = choice == 0;
+    return choice >= 0;
+}
+
 static bool read_verbose(const char *text, struct options *options)
 {
     uint64_t value;
@@ -216,7 +224,7 @@ static const struct {
     {"POOL", read_pool},       {"GRANULE", read_granule}, {"ONLY", read_only},
     {"STATS", read_stats},     {"LOG", read_log},         {"CHECK", read_check},
     {"FILL", read_fill},       {"FAIL", read_fail},       {"ON_ERROR", read_on_error},
-    {"ON_FAIL", read_on_fail}, {"VERBOSE", read_verbose},
+    {"ON_FAIL", read_on_fail}, {"VERBOSE", read_verbose}, {"LEAKS", read_leaks},
 };
 
 const char *options_base_name(const char *path)

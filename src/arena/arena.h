@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FFALLOC_ARENA_ARENA_H
+#define FFALLOC_ARENA_ARENA_H
+
+#include "annotate.h"
+#include "ffalloc/arena.h"
+
+/* Who watches the arena's blocks; nobody before its pool was made. */
+extern struct watchers ffalloc_arena_watchers;
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* malloc and its family over the arena: C's and POSIX's rules for arguments and errno. */
+#include <stdint.h>
+
+#include "arena.h"
+
+/* Linux's numbers, which glibc, musl, newlib and picolibc share. */
+#define ERROR_NO_MEMORY 12
+#define ERROR_INVALID   22
+
+/* For valloc and pvalloc: firmware has no pages, and a desktop's are these. */
+#define PAGE_SIZE ((size_t)4096)
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memset(void *to, int byte, size_t size);
+
+void *malloc(size_t size);
+void *calloc(size_t count, size_t size);
+void *realloc(void *block, size_t size);
+void *reallocarray(void *block, size_t count, size_t size);
+void *memalign(size_t alignment, size_t size);
+void *aligned_alloc(size_t alignment, size_t size);
+int posix_memalign(void **result, size_t alignment, size_t size);
+void *valloc(size_t size);
+void *pvalloc(size_t size);
+size_t malloc_usable_size(void *block);
+void free(void *block);
+void cfree(void *block);
+void free_sized(void *block, size_t size);
+void free_aligned_sized(void *block, size_t alignment, size_t size);
+
+const char ffalloc_arena_malloc = 1;
+
+__attribute__((weak)) int *__errno_location(void); /* glibc, musl */
+__attribute__((weak)) int *__errno(void);          /* newlib, picolibc */
+
+static void *fail(int error)
+{
+    if (__errno_location)
+        *__errno_location() = error;
+    else if (__errno)
+        *__errno() = error;
+    return NULL;
+}
+
+static bool is_power_of_two(size_t number)
+{
+    return number != 0 && (number & (number - 1)) == 0;
+}
+
+/* A block at any alignment up to the granule if `alignment` is 1; NULL if there is none. */
+static void *place(size_t alignment, size_t size)
+{
+    ffalloc_arena_lock();
+    struct ffalloc_pool *pool = ffalloc_arena_pool();
+    void *block = pool && size <= PTRDIFF_MAX ? ffalloc_aligned_alloc(pool, alignment, size) : NULL;
+    ffalloc_arena_unlock();
+    return block;
+}
+
+__attribute__((always_inline)) static inline void *request(size_t alignment, size_t size)
+{
+    void *block = place(alignment, size);
+    if (!block)
+        return fail(ERROR_NO_MEMORY);
+    annotate_alloc(ffalloc_arena_watchers, block, size, false);
+    return block;
+}
+
+static void give_back(void *block)
+{
+    ffalloc_arena_lock();
+    size_t size = ffalloc_release(ffalloc_arena_pool(), block);
+    if (ffalloc_arena_watchers.asan && size > 0)
+        annotate_forbid(ffalloc_arena_watchers, block, size);
+    ffalloc_arena_unlock();
+}
+
+__attribute__((always_inline)) static inline void release(void *block)
+{
+    if (!block)
+        return;
+    annotate_free(ffalloc_arena_watchers, block);
+    give_back(block);
+}
+
+static size_t usable_size(void *block)
+{
+    ffalloc_arena_lock();
+    size_t size = ffalloc_usable_size(ffalloc_arena_pool(), block);
+    ffalloc_arena_unlock();
+    return size;
+}
+
+static bool resize(void *block, size_t size)
+{
+    ffalloc_arena_lock();
+    bool is_done = ffalloc_resize(ffalloc_arena_pool(), block, size);
+    ffalloc_arena_unlock();
+    return is_done;
+}
+
+/* realloc of a block that is not NULL to a size above 0. */
+__attribute__((always_inline)) static inline void *move_or_resize(void *block, size_t size)
+{
+    size_t usable = usable_size(block);
+    if (usable == 0)
+        return NULL;
+    size_t before = annotate_requested_size(ffalloc_arena_watchers, block, usable);
+    if (resize(block, size)) {
+        annotate_resize(ffalloc_arena_watchers, block, before, size, size > usable ? size : usable);
+        return block;
+    }
+    void *moved = request(1, size);
+    if (!moved)
+        return NULL;
+    memcpy(moved, block, before < size ? before : size);
+    release(block);
+    return moved;
+}
+
+void *malloc(size_t size)
+{
+    return request(1, size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    size_t total;
+    void *block = __builtin_mul_overflow(count, size, &total) ? NULL : place(1, total);
+    if (!block)
+        return fail(ERROR_NO_MEMORY);
+    annotate_alloc(ffalloc_arena_watchers, block, total, true);
+    return memset(block, 0, total);
+}
+
+void *realloc(void *block, size_t size)
+{
+    if (!block)
+        return request(1, size);
+    if (size == 0) {
+        release(block);
+        return NULL;
+    }
+    return move_or_resize(block, size);
+}
+
+void *reallocarray(void *block, size_t count, size_t size)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total))
+        return fail(ERROR_NO_MEMORY);
+    return realloc(block, total);
+}
+
+void *memalign(size_t alignment, size_t size)
+{
+    return is_power_of_two(alignment) ? request(alignment, size) : fail(ERROR_INVALID);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    return is_power_of_two(alignment) ? request(alignment, size) : fail(ERROR_INVALID);
+}
+
+int posix_memalign(void **result, size_t alignment, size_t size)
+{
+    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
+        return ERROR_INVALID;
+    void *block = place(alignment, size);
+    if (!block)
+        return ERROR_NO_MEMORY;
+    annotate_alloc(ffalloc_arena_watchers, block, size, false);
+    *result = block;
+    return 0;
+}
+
+void *valloc(size_t size)
+{
+    return request(PAGE_SIZE, size);
+}
+
+void *pvalloc(size_t size)
+{
+    size_t rounded = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+    return rounded < size ? fail(ERROR_NO_MEMORY) : request(PAGE_SIZE, rounded);
+}
+
+size_t malloc_usable_size(void *block)
+{
+    return block ? annotate_requested_size(ffalloc_arena_watchers, block, usable_size(block)) : 0;
+}
+
+void free(void *block)
+{
+    release(block);
+}
+
+void cfree(void *block)
+{
+    release(block);
+}
+
+void free_sized(void *block, size_t size)
+{
+    (void)size;
+    release(block);
+}
+
+void free_aligned_sized(void *block, size_t alignment, size_t size)
+{
+    (void)alignment;
+    (void)size;
+    release(block);
+}
