@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The arena's pool: made at the first call, watched if somebody watches, with its weak hooks. */
 #include "arena.h"
+#include "describe.h"
 
 struct watchers ffalloc_arena_watchers;
 
@@ -80,4 +81,18 @@ __attribute__((constructor)) static void start_asan(void)
     forbid_blocks((struct watchers){.asan = true});
     ffalloc_walk(pool, allow_used, NULL);
     ffalloc_arena_watchers.asan = true;
+}
+
+__attribute__((weak)) int dprintf(int descriptor, const char *format, ...);
+
+/* AddressSanitizer calls this before its own report, which knows nothing of our blocks. Where it
+ * is, there is a libc that can print. */
+void __asan_on_error(void);
+void __asan_on_error(void)
+{
+    void *address = __asan_get_report_address ? __asan_get_report_address() : NULL;
+    struct description description;
+    if (ffalloc_arena_watchers.asan && dprintf &&
+        describe(pool, ffalloc_arena_watchers, address, &description))
+        dprintf(2, "ffalloc: " DESCRIBE_FORMAT "\n", DESCRIBE_ARGUMENTS(address, description));
 }

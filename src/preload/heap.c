@@ -254,6 +254,22 @@ void heap_start_asan(void)
         __lsan_register_root_region(blocks, heap.shard_size - metadata_size);
 }
 
+/* A block this large is cleared by giving its pages back: those that are never touched cost
+ * nothing, and the others no more than clearing them would. */
+#define CLEAR_BY_PURGE ((size_t)2 << 20)
+
+static void *serve_zeroed(struct shard *shard, size_t size)
+{
+    if (size < CLEAR_BY_PURGE)
+        return ffalloc_calloc(shard->pool, 1, size);
+    struct ffalloc_marks before;
+    ffalloc_marks(shard->pool, &before);
+    unsigned char *block = ffalloc_malloc(shard->pool, size);
+    if (block)
+        heap_clear(block, size, (unsigned char *)before.blocks + before.high_water_size);
+    return block;
+}
+
 static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, size_t size)
 {
     void *block = NULL;
@@ -262,7 +278,7 @@ static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, s
         if (kind == PLAIN)
             block = ffalloc_malloc(shard->pool, size);
         else if (kind == ZEROED)
-            block = ffalloc_calloc(shard->pool, 1, size);
+            block = serve_zeroed(shard, size);
         else
             block = ffalloc_aligned_alloc(shard->pool, alignment, size);
         if (heap.watchers.asan && block)

@@ -108,6 +108,9 @@ static inline void heap_unlock(struct shard *shard)
 /* Gives memory of large holes back, the shard's lock being held (purge.c). */
 void heap_purge(struct shard *shard);
 
+/* Zeroes a block, of which nothing from `touched_end` on was ever touched, by pages. */
+void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end);
+
 /* Gives back all whole pages in holes of all shards; returns whether there were any. */
 bool heap_trim(void);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* glibc's names for looking at and tuning the heap, with our own true numbers. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
@@ -9,10 +10,20 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+/* libc's own function of this name, for a program that libc serves. */
+static void *libc_function(const char *name)
+{
+    return heap.options.is_passed_through ? dlsym(RTLD_NEXT, name) : NULL;
+}
+
 EXPORT size_t malloc_usable_size(void *block)
 {
-    if (!block || heap.options.is_passed_through)
-        return 0; /* of libc's blocks libc alone knows more, and 0 is always true */
+    size_t (*libc_usable_size)(void *block) =
+        (size_t(*)(void *))libc_function("malloc_usable_size");
+    if (libc_usable_size)
+        return libc_usable_size(block);
+    if (!block)
+        return 0;
     heap_call = "malloc_usable_size";
     size_t size = annotate_requested_size(heap.watchers, block, heap_usable_size(block));
     heap_call = NULL;
@@ -22,6 +33,10 @@ EXPORT size_t malloc_usable_size(void *block)
 /* arena: what was ever placed up to the high-water mark; the mark's holes are the free blocks. */
 EXPORT struct mallinfo2 mallinfo2(void)
 {
+    struct mallinfo2 (*libc_mallinfo2)(void) =
+        (struct mallinfo2(*)(void))libc_function("mallinfo2");
+    if (libc_mallinfo2)
+        return libc_mallinfo2();
     struct ffalloc_stats stats;
     heap_stats(&stats);
     return (struct mallinfo2){
@@ -52,6 +67,9 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
+    void (*libc_malloc_stats)(void) = (void (*)(void))libc_function("malloc_stats");
+    if (libc_malloc_stats)
+        libc_malloc_stats();
     if (heap.shard_count > 0)
         heap_report_text(2);
 }
@@ -59,6 +77,9 @@ EXPORT void malloc_stats(void)
 /* The elements of glibc's own report that mean something here, one heap for all shards. */
 EXPORT int malloc_info(int options, FILE *stream)
 {
+    int (*libc_malloc_info)(int, FILE *) = (int (*)(int, FILE *))libc_function("malloc_info");
+    if (libc_malloc_info)
+        return libc_malloc_info(options, stream);
     if (options != 0)
         return EINVAL;
     struct ffalloc_stats stats;
@@ -85,13 +106,15 @@ EXPORT int malloc_info(int options, FILE *stream)
 /* `pad` is not kept: what is given back reads as zero and costs a page fault when used again. */
 EXPORT int malloc_trim(size_t pad)
 {
-    (void)pad;
-    return heap_trim();
+    int (*libc_malloc_trim)(size_t) = (int (*)(size_t))libc_function("malloc_trim");
+    return libc_malloc_trim ? libc_malloc_trim(pad) : heap_trim();
 }
 
 /* There is nothing to tune: glibc's options are accepted and have no effect. */
 EXPORT int mallopt(int option, int value)
 {
-    (void)value;
+    int (*libc_mallopt)(int, int) = (int (*)(int, int))libc_function("mallopt");
+    if (libc_mallopt)
+        return libc_mallopt(option, value);
     return option == 1 || (option <= -1 && option >= -8);
 }

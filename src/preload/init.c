@@ -47,15 +47,40 @@ __attribute__((constructor)) static void start(void)
         tell_if_replaced();
 }
 
+/* Protects the pages that a range lies in, or undoes that. */
+static void protect(unsigned char *start, size_t size, bool is_read_only)
+{
+    uintptr_t mask = heap.page_size - 1;
+    uintptr_t from = (uintptr_t)start & ~mask;
+    uintptr_t to = ((uintptr_t)start + size + mask) & ~mask;
+    os_protect((void *)from, to - from, is_read_only);
+}
+
+/* The blocks ever used, and the pool's header, which knows where the first one lies. No more:
+ * Valgrind takes seconds for each gigabyte. */
+static void protect_shards(bool is_read_only)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        struct ffalloc_pool *pool = heap.shards[i].pool;
+        struct ffalloc_marks marks;
+        if (!pool)
+            continue;
+        ffalloc_marks(pool, &marks);
+        protect((unsigned char *)pool, 1, is_read_only);
+        if (marks.high_water_size > 0)
+            protect(marks.blocks, marks.high_water_size, is_read_only);
+    }
+}
+
 /*
  * Valgrind takes every writable mapping for a root, and so a leaked cycle in our arena for
- * reachable: the arena is read-only while it looks.
+ * reachable: the blocks are read-only while it looks.
  */
 static void check_leaks(void)
 {
-    os_protect(heap.arena, heap.arena_size, true);
+    protect_shards(true);
     VALGRIND_DO_LEAK_CHECK;
-    os_protect(heap.arena, heap.arena_size, false);
+    protect_shards(false);
 }
 
 __attribute__((destructor)) static void finish(void)

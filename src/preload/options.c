@@ -48,8 +48,10 @@ static bool parse_size(const char *text, size_t *size)
         text += strcmp(text, "iB") == 0 ? 2 : 0;
     }
     text += strcmp(text, "B") == 0;
+    if (*text != '\0' || (size_t)value != value)
+        return false;
     *size = (size_t)value;
-    return *text == '\0' && *size == value;
+    return true;
 }
 
 /* 0, 1 or a decimal fraction such as 0.01, as parts of 2^32. */
@@ -122,7 +124,11 @@ static int parse_choice(const char *text, const char *const *words, int count)
 
 static bool read_pool(const char *text, struct options *options)
 {
-    return parse_size(text, &options->pool_size) && options->pool_size > 0;
+    size_t value;
+    bool is_size = parse_size(text, &value) && value > 0;
+    if (is_size)
+        options->pool_size = value;
+    return is_size;
 }
 
 static bool read_granule(const char *text, struct options *options)

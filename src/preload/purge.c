@@ -8,10 +8,30 @@
  * rounds, a process whose use shrinks by more than a step gets smaller, and what the calls cost
  * is a small part of what freeing so much cost.
  */
+#include <string.h>
+
 #include "heap.h"
 
 #define PURGE_STEP ((size_t)32 << 20) /* bytes */
 #define HOLE_SIZE  ((size_t)256 << 10)
+
+void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end)
+{
+    uintptr_t page_mask = heap.page_size - 1;
+    if (touched_end <= block)
+        return;
+    if ((size_t)(touched_end - block) < size)
+        size = (size_t)(touched_end - block);
+    uintptr_t start = ((uintptr_t)block + page_mask) & ~page_mask;
+    uintptr_t end = ((uintptr_t)block + size) & ~page_mask;
+    if (start >= end) {
+        memset(block, 0, size);
+        return;
+    }
+    memset(block, 0, start - (uintptr_t)block);
+    os_purge((void *)start, end - start);
+    memset((void *)end, 0, (uintptr_t)block + size - end);
+}
 
 struct purge {
     unsigned char *touched_end; /* nothing above was ever touched */

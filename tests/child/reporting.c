@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The arena's error hook of a program that goes on. */
+#include <ffalloc/arena.h>
+#include <stdio.h>
+
+void ffalloc_arena_on_error(const void *address, enum ffalloc_error kind)
+{
+    fprintf(stderr, "arena: error %d at %p\n", (int)kind, address);
+}

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: MIT
+"""Real programs under the library: the same output, and a pool sized to the granule."""
+
+import os
+import pathlib
+import resource
+import tempfile
+
+from support import CHILDREN, LIBRARY, SOURCE, TestCase, need, run
+
+PYTHON_JOB = """
+import collections, json, re
+words = [f"word{i * 7919 % 1000}" for i in range(40000)]
+count = collections.Counter(words)
+tree = {w: {"n": n, "list": list(range(n % 50))} for w, n in count.items()}
+text = json.dumps(tree, sort_keys=True)
+print(len(text), json.loads(text) == tree, len(re.findall(r"word\\d+5", text)))
+"""
+
+PERL_JOB = """
+my %h; $h{"k" . ($_ * 7919 % 5000)} .= "v$_," for 1 .. 60000;
+my $n = 0; for my $k (sort keys %h) { $n += length($h{$k}); my @p = split /,/, $h{$k}; $n += @p }
+print "$n\\n";
+"""
+
+SQL_JOB = """
+create table t(a integer primary key, b text);
+with recursive c(x) as (select 1 union all select x + 1 from c where x < 20000)
+insert into t select x, hex(x * x) from c;
+create index i on t(b);
+select count(*), sum(length(b)), max(b) from t where b > '4';
+select b, count(*) from t group by substr(b, 1, 2) order by 2 desc, 1 limit 5;
+"""
+
+BASH_JOB = """
+for i in {1..200}; do echo "$i $((i * i))"; done | sort -k2n | tail -50 | awk '{s += $2} END {print s}'
+a=(); for i in {1..3000}; do a+=("x$i"); done; echo "${#a[@]} ${a[2999]}" | tr x y | rev
+"""
+
+C_JOB = """
+#include <stdio.h>
+int main(void) { puts("compiled and linked"); return 0; }
+"""
+
+
+class RealPrograms(TestCase):
+    def test_python(self):
+        python = need("python3")
+        self.assert_same([python, "-c", PYTHON_JOB])
+        self.assert_same([python, "-c", PYTHON_JOB], PYTHONMALLOC="malloc")
+
+    def test_perl(self):
+        self.assert_same([need("perl"), "-e", PERL_JOB])
+
+    def test_sqlite(self):
+        self.assert_same([need("sqlite3"), ":memory:"], stdin=SQL_JOB)
+
+    def test_bash_pipelines(self):
+        self.assert_same([need("bash"), "-c", BASH_JOB])
+
+    def test_gcc_compiles_and_links(self):
+        compiler = need("gcc")
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "hello.c"
+            source.write_text(C_JOB)
+            ours = run([compiler, "-O2", "-o", f"{folder}/ours", source])
+            self.assert_ends_well(ours)
+            self.assert_ends_well(run([compiler, "-O2", "-o", f"{folder}/plain", source], preload=None))
+            self.assertEqual(run([f"{folder}/ours"]).stdout, "compiled and linked\n")
+            ours = pathlib.Path(f"{folder}/ours").read_bytes()
+            self.assertEqual(ours, pathlib.Path(f"{folder}/plain").read_bytes())
+
+    def test_git(self):
+        git = need("git")
+        with tempfile.TemporaryDirectory() as folder:
+            commands = (
+                "set -e; git init -q .; for i in 1 2 3 4 5; do seq $i 2000 > file$i; git add .; "
+                "git -c user.name=n -c user.email=e commit -qm $i; done; git gc -q; git fsck; "
+                "git log --stat --format=%s; git diff HEAD~2 | wc"
+            )
+            self.assertTrue(git)
+            dates = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+            for name, preload in (("ours", LIBRARY), ("plain", None)):
+                pathlib.Path(folder, name).mkdir()
+                process = run(
+                    ["bash", "-c", commands], preload=preload, cwd=f"{folder}/{name}", **dates
+                )
+                self.assert_ends_well(process)
+                pathlib.Path(folder, name + ".out").write_text(process.stdout)
+            self.assertEqual(
+                pathlib.Path(folder, "ours.out").read_text(),
+                pathlib.Path(folder, "plain.out").read_text(),
+            )
+
+    def test_a_threaded_cpp_program(self):
+        self.assert_same([CHILDREN / "threads"])
+        self.assert_same([CHILDREN / "threads"], FFALLOC_POOL="64M")
+
+    def test_every_time_of_a_process(self):
+        self.assert_same([CHILDREN / "lifecycle", CHILDREN / "libplugin.so"])
+        self.assert_same([CHILDREN / "lifecycle", CHILDREN / "libplugin.so"], FFALLOC_CHECK="997")
+
+
+class Contract(TestCase):
+    def test_glibc_keeps_the_rules_as_written(self):
+        self.assert_ends_well(run([CHILDREN / "contract"], preload=None))
+
+    def test_the_library_keeps_the_rules(self):
+        self.assert_ends_well(run([CHILDREN / "contract"]))
+
+    def test_it_keeps_them_with_every_way_through_malloc(self):
+        for variables in (
+            {"FFALLOC_POOL": "256M"},
+            {"FFALLOC_CHECK": "1", "FFALLOC_POOL": "128M"},
+            {"FFALLOC_FILL": "165", "MALLOC_PERTURB_": "3"},
+            {"FFALLOC_FAIL": "nth:1000000"},
+            {"FFALLOC_GRANULE": "64"},
+            {"FFALLOC_ONLY": "another"},
+        ):
+            with self.subTest(variables):
+                self.assert_ends_well(run([CHILDREN / "contract"], **variables))
+
+    def test_memory_goes_back_and_fresh_memory_is_not_touched(self):
+        self.assert_ends_well(run([CHILDREN / "residence"]))
+
+
+class ExactPool(TestCase):
+    """One run sizes the pool: it succeeds in min_pool bytes, and in one granule less does not."""
+
+    def check(self, command, **settings):
+        # The environment is part of a program's input, so its size stays the same.
+        def run_in(size):
+            return run(command, FFALLOC_STATS="json", FFALLOC_POOL=f"{size:012d}", **settings)
+
+        report = self.stats_of(run_in(1 << 32))
+        self.assertEqual((report["pools"], report["failed_count"]), (1, 0))
+        self.assertGreater(report["alloc_count"], 50)
+        least = report["min_pool"]
+        exact = run_in(least)
+        again = self.stats_of(exact)
+        self.assertEqual(again["failed_count"], 0)
+        self.assertEqual(again["high_water_size"], again["usable_size"])
+        for field in ("high_water_size", "peak_used_size", "alloc_count", "min_pool"):
+            self.assertEqual(again[field], report[field], field)
+        short = run_in(least - 1)
+        if short.returncode == 0:
+            self.assertGreater(self.stats_of(short)["failed_count"], 0)
+
+    def test_perl(self):
+        self.check([need("perl"), "-e", PERL_JOB], PERL_HASH_SEED="0")
+
+    def test_sqlite(self):
+        self.check([need("sqlite3"), ":memory:"], stdin=SQL_JOB)
+
+    def test_bash(self):
+        self.check([need("bash"), "-c", "for i in {1..3000}; do a[i]=$((i * i)); done; echo ${a[@]}"])
+
+    def test_granule_of_8(self):
+        self.check([need("perl"), "-e", "print 1"], PERL_HASH_SEED="0", FFALLOC_GRANULE="8")
+
+
+def limit_address_space(size):
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def close_first_descriptors():
+    for descriptor in range(3):
+        os.close(descriptor)
+
+
+class Surroundings(TestCase):
+    def test_little_address_space(self):
+        for size in (1 << 30, 300 << 20, 100 << 20):
+            with self.subTest(size):
+                process = run(
+                    [need("perl"), "-e", PERL_JOB],
+                    preexec=limit_address_space(size),
+                    FFALLOC_VERBOSE="1",
+                )
+                self.assert_ends_well(process)
+                self.assertIn("of address space could be reserved", process.stderr)
+                quiet = run([need("perl"), "-e", PERL_JOB], preexec=limit_address_space(size))
+                self.assertEqual(quiet.stderr, "")
+
+    def test_no_standard_descriptors(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "out"
+            script = f"open my $f, '>', '{out}'; print $f 'fine'; close $f"
+            process = run(
+                ["perl", "-e", script],
+                preexec=close_first_descriptors,
+                FFALLOC_STATS="1",
+                FFALLOC_UNKNOWN="1",
+            )
+            self.assertEqual(process.returncode, 0)
+            self.assertEqual(out.read_text(), "fine")
+
+    def test_no_need_of_proc(self):
+        self.assertNotIn(b"/proc", LIBRARY.read_bytes())
+
+    def test_a_program_with_more_rights_ignores_the_environment(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can make a program of another user")
+        with tempfile.TemporaryDirectory(dir=CHILDREN) as folder:
+            os.chmod(folder, 0o755)
+            program = pathlib.Path(folder) / "secure"
+            source = pathlib.Path(folder) / "secure.c"
+            source.write_text(
+                "#include <stdlib.h>\n#include <stdio.h>\n#include <sys/auxv.h>\n"
+                "int main(void) { free(malloc(10)); printf(\"%lu\", getauxval(AT_SECURE)); }\n"
+            )
+            self.assert_ends_well(
+                run(
+                    ["gcc", source, "-o", program, f"-Wl,--no-as-needed,{LIBRARY}", f"-Wl,-rpath,{LIBRARY.parent}"],
+                    preload=None,
+                )
+            )
+            plain = run([program], preload=None, FFALLOC_STATS="1")
+            self.assertIn("exact first fit", plain.stderr)
+            os.chown(program, 65534, 65534)
+            os.chmod(program, 0o4755)
+            process = run([program], preload=None, FFALLOC_STATS="1", FFALLOC_FOO="1")
+            if process.stdout != "1":
+                self.skipTest("this file system has no set-user-id programs")
+            self.assertEqual(process.stderr, "")
+
+
+class Sources(TestCase):
+    def test_the_library_exports_what_the_list_says(self):
+        text = (SOURCE / "src/preload/exports.map").read_text()
+        listed = text.split("global:")[1].split("local:")[0]
+        names = {name.strip() for name in listed.split(";") if name.strip()}
+        symbols = run(["nm", "-D", "--defined-only", LIBRARY], preload=None).stdout.splitlines()
+        self.assertEqual({line.split()[-1] for line in symbols}, names)
+
+    def test_the_core_needs_memcpy_and_memset_only(self):
+        archive = LIBRARY.parent / "libffalloc.a"
+        symbols = run(["nm", archive], preload=None).stdout.splitlines()
+        defined = {line.split()[-1] for line in symbols if " T " in line}
+        needed = {line.split()[-1] for line in symbols if " U " in line} - defined
+        self.assertTrue({"ffalloc_init", "ffalloc_malloc"} <= defined)
+        self.assertLessEqual(needed, {"memcpy", "memset"})
+
+    def test_the_library_needs_libc_only(self):
+        dynamic = run(["readelf", "-d", LIBRARY], preload=None).stdout
+        needed = [line.split("[")[1] for line in dynamic.splitlines() if "(NEEDED)" in line]
+        self.assertEqual([name for name in needed if not name.startswith(("libc.so", "ld-linux"))], [])

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Valgrind and AddressSanitizer know every block, in the preload library and in the arena."""
+
+import unittest
+
+from support import CHILDREN, LIBRARY, TestCase, need, run
+
+VALGRIND = ["valgrind", "--error-exitcode=9", "--leak-check=no", "--soname-synonyms=somalloc=nouserintercepts"]
+
+# fault, what memcheck says, what it says of the block, the exported function on top of the stack.
+MEMCHECK = (
+    ("overflow", "Invalid write of size 1", "0 bytes after a .*block of size 61 alloc'd", "malloc"),
+    ("overflow-far", "Invalid write of size 1", "3 bytes after a .*block of size 61 alloc'd", "malloc"),
+    ("underflow", "Invalid write of size 1", "1 bytes before a .*block of size 64 alloc'd", "malloc"),
+    ("use-after-free", "Invalid write of size 1", "30 bytes inside a block of size 64 free'd", "free"),
+    ("uninitialised", "Conditional jump or move depends on uninitialised value", "", None),
+    ("double-free", r"Invalid free\(\)", "0 bytes inside a block of size 64 free'd", "free"),
+    ("interior-free", r"Invalid free\(\)", "16 bytes inside a .*block of size 64 alloc'd", "malloc"),
+    ("realloc-shrunk", "Invalid write of size 1", "0 bytes after a .*block of size 40 alloc'd", "(malloc|realloc)"),
+    ("realloc-grown", "Invalid write of size 1", "0 bytes after a .*block of size 5,001 alloc'd", "realloc"),
+)
+
+LEAKS = (
+    ("leak", "77 bytes in 1 blocks are definitely lost", "leak_one"),
+    ("leak-cycle", r"96 \(48 direct, 48 indirect\) bytes in 1 blocks are definitely lost", "leak_cycle"),
+)
+
+
+class Memcheck(TestCase):
+    def setUp(self):
+        need("valgrind")
+
+    def run_fault(self, program, fault, preload, *options):
+        return run(VALGRIND + list(options) + [CHILDREN / program, fault, "apart"], preload=preload)
+
+    def check_faults(self, program, preload):
+        for fault, error, block, top in MEMCHECK:
+            with self.subTest(fault):
+                process = self.run_fault(program, fault, preload)
+                self.assertEqual(process.returncode, 9, process.stderr)
+                self.assertRegex(process.stderr, error)
+                self.assertRegex(process.stderr, "ERROR SUMMARY: 1 errors")
+                if top:
+                    self.assertRegex(process.stderr, rf"Address 0x\w+ is {block}\n==\d+==    at 0x\w+: {top} \(")
+
+    def test_each_fault_is_reported_against_its_block(self):
+        self.check_faults("fault", LIBRARY)
+
+    def test_each_fault_in_the_static_arena(self):
+        self.check_faults("fault-arena-reporting", None)
+
+    def test_leaks_are_found_cycles_included(self):
+        for fault, lost, function in LEAKS:
+            with self.subTest(fault):
+                process = self.run_fault("fault", fault, LIBRARY)
+                self.assertEqual(process.returncode, 9, process.stderr)
+                self.assertRegex(process.stderr, lost)
+                self.assertIn(function, process.stderr)
+
+    def test_origins_of_uninitialised_bytes(self):
+        process = self.run_fault("fault", "uninitialised", LIBRARY, "--track-origins=yes")
+        self.assertIn("Uninitialised value was created by a heap allocation", process.stderr)
+
+    def test_good_use_has_no_errors(self):
+        for program, preload in (("fault", LIBRARY), ("fault-arena-reporting", None)):
+            for fault in ("none", "realloc-good"):
+                process = self.run_fault(program, fault, preload)
+                self.assertEqual(process.returncode, 0, process.stderr)
+                self.assertIn("ERROR SUMMARY: 0 errors", process.stderr)
+
+    def test_a_real_program_has_no_errors_and_the_contract_holds(self):
+        process = run(VALGRIND + [CHILDREN / "contract"], FFALLOC_LEAKS="0")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        process = run(VALGRIND + ["/usr/bin/perl", "-e", "print join ',', map { $_ x 3 } 1 .. 99"], FFALLOC_LEAKS="0")
+        self.assertEqual(process.returncode, 0, process.stderr)
+
+    def test_it_says_how_to_run_if_valgrind_replaced_malloc(self):
+        process = run(["valgrind", CHILDREN / "fault"])
+        self.assertIn("--soname-synonyms=somalloc=nouserintercepts", process.stderr)
+        self.assertNotIn("ffalloc:", run(VALGRIND + [CHILDREN / "fault"]).stderr)
+
+
+# fault, what AddressSanitizer calls it, what we say of the place.
+ASAN = (
+    ("overflow", "(use-after-poison|unknown-crash)", r"0x\w+ is 0 bytes after a block of 61 bytes at 0x\w+"),
+    ("use-after-free", "use-after-poison", r"0x\w+ is 30 bytes inside a hole \(freed memory\) of 64 bytes at ADDRESS"),
+    ("realloc-shrunk", "use-after-poison", r"0x\w+ is 0 bytes after a block of 40 bytes at ADDRESS"),
+    ("realloc-grown", "(use-after-poison|unknown-crash)", r"0x\w+ is 0 bytes after a block of 5001 bytes at 0x\w+"),
+)
+
+
+class AddressSanitizer(TestCase):
+    def check_faults(self, program, preload):
+        if not program.exists():
+            raise unittest.SkipTest("no AddressSanitizer for this compiler")
+        for fault, error, line in ASAN:
+            with self.subTest(fault):
+                process = run([program, fault], preload=preload, ASAN_OPTIONS="verify_asan_link_order=0")
+                self.assertNotEqual(process.returncode, 0)
+                address = process.stdout.split()[0]
+                self.assertRegex(process.stderr, f"AddressSanitizer: {error} on address")
+                self.assertRegex(process.stderr, "ffalloc: " + line.replace("ADDRESS", address))
+
+    def check_good(self, program, preload):
+        for fault in ("none", "realloc-good"):
+            process = run([program, fault], preload=preload, ASAN_OPTIONS="verify_asan_link_order=0")
+            self.assert_ends_well(process)
+            self.assertEqual(process.stderr, "")
+
+    def test_preloaded(self):
+        self.check_faults(CHILDREN / "fault-asan", LIBRARY)
+        self.check_good(CHILDREN / "fault-asan", LIBRARY)
+
+    def test_static_arena(self):
+        self.check_faults(CHILDREN / "fault-arena-asan", None)
+        self.check_good(CHILDREN / "fault-arena-asan", None)
+
+
+class Arena(TestCase):
+    def test_a_program_runs_in_its_array_alone(self):
+        process = run([CHILDREN / "arena"], preload=None)
+        self.assert_ends_well(process)
+
+    def test_misuse_traps(self):
+        for fault in ("double-free", "interior-free", "foreign-free"):
+            process = run([CHILDREN / "fault-arena", fault], preload=None)
+            self.assertLess(process.returncode, 0, fault)
+
+    def test_the_hook_is_told(self):
+        process = run([CHILDREN / "fault-arena-reporting", "double-free"], preload=None)
+        self.assert_ends_well(process)
+        self.assertIn("arena: error 0", process.stderr)
