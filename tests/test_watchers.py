@@ -10,7 +10,6 @@ VALGRIND = ["valgrind", "--error-exitcode=9", "--leak-check=no", "--soname-synon
 # fault, what memcheck says, what it says of the block, the exported function on top of the stack.
 MEMCHECK = (
     ("overflow", "Invalid write of size 1", "0 bytes after a .*block of size 61 alloc'd", "malloc"),
-    ("overflow-far", "Invalid write of size 1", "3 bytes after a .*block of size 61 alloc'd", "malloc"),
     ("underflow", "Invalid write of size 1", "1 bytes before a .*block of size 64 alloc'd", "malloc"),
     ("use-after-free", "Invalid write of size 1", "30 bytes inside a block of size 64 free'd", "free"),
     ("uninitialised", "Conditional jump or move depends on uninitialised value", "", None),

@@ -3,8 +3,8 @@
  * One fault at a time, named by the argument, for the checks of misuse, Valgrind and
  * AddressSanitizer. Prints the address that the message must name, and "end" if it gets there.
  *
- *   fault NAME [apart]     apart: with holes of 64 bytes between the blocks, as memcheck names a
- *                          live block in preference to a freed one if it is within 16 bytes
+ *   fault NAME [apart]     apart: with holes of 48 bytes between the blocks, as memcheck names
+ *                          whichever block it finds first within 16 bytes
  */
 #include <malloc.h>
 #include <stdint.h>
@@ -26,6 +26,7 @@ static void (*volatile release)(void *block) = free;
 static void *(*volatile resize)(void *block, size_t size) = realloc;
 static size_t (*volatile usable)(void *block) = malloc_usable_size;
 static volatile char sink;
+static void *kept;
 
 __attribute__((noinline)) static void leak_cycle(void)
 {
@@ -35,9 +36,12 @@ __attribute__((noinline)) static void leak_cycle(void)
     second->next = first;
 }
 
+/* Not right after the buffer of stdout, whose end stdout points to: blocks have nothing between
+ * them, so that one's end is the next one's start. */
 __attribute__((noinline)) static void leak_one(void)
 {
-    sink = *(char *)memset(malloc(77), 1, 77);
+    kept = malloc(100);
+    sink = malloc(77) != NULL;
 }
 
 /* Overwrites what leak_* left of its pointers on the stack. */
@@ -56,13 +60,15 @@ __attribute__((noinline)) static void read_uninitialised(const char *block)
 
 static void *gaps[8];
 
-/* A block, with a block of 64 bytes before it if the blocks are to lie apart. */
+/* A block; if the blocks are to lie apart, after one of 64 bytes that then shrinks to 1. */
 static void *take(size_t size, int is_apart)
 {
     static int count;
-    if (is_apart)
-        gaps[count++] = malloc(64);
-    return malloc(size);
+    void *gap = is_apart ? malloc(64) : NULL;
+    void *block = malloc(size);
+    if (gap)
+        gaps[count++] = resize(gap, 1);
+    return block;
 }
 
 int main(int argc, char **argv)
@@ -74,14 +80,10 @@ int main(int argc, char **argv)
     char *odd = take(61, is_apart);
     char *after = take(64, is_apart);
     int local;
-    for (int i = 0; i < 8; i++)
-        release(gaps[i]);
     printf("%p\n", (void *)block);
     fflush(stdout);
     if (strcmp(fault, "overflow") == 0) {
         ((volatile char *)odd)[61] = 1;
-    } else if (strcmp(fault, "overflow-far") == 0) {
-        ((volatile char *)odd)[64] = 1;
     } else if (strcmp(fault, "underflow") == 0) {
         ((volatile char *)block)[-1] = 1;
     } else if (strcmp(fault, "use-after-free") == 0) {
@@ -142,6 +144,9 @@ int main(int argc, char **argv)
     release(block);
     release(odd);
     release(after);
+    for (int i = 0; i < 8; i++)
+        release(gaps[i]);
+    release(kept);
     puts("end");
     return 0;
 }
