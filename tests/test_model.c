@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The core against the naive model. FFALLOC_SEED and FFALLOC_ROUNDS repeat or lengthen a run. */
+/*
+ * The core against the naive model. FFALLOC_SEED and FFALLOC_ROUNDS repeat or lengthen a run;
+ * FFALLOC_SHORTEN divides the number of calls, for slow tools.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -23,13 +26,14 @@ static void run_shape(const struct shape *shape)
 {
     uint64_t first = from_environment("FFALLOC_SEED", 1);
     uint64_t rounds = from_environment("FFALLOC_ROUNDS", 3);
+    size_t calls = shape->calls / from_environment("FFALLOC_SHORTEN", 1);
     for (uint64_t seed = first; seed < first + rounds; seed++) {
         for (size_t granule = 8; granule <= 32; granule *= 2) {
             struct twin twin;
             size_t misalignment = seed % 3 == 2 ? seed * 7 % 61 : 0;
             if (!twin_init(&twin, shape->size, granule, misalignment, shape->slots))
                 continue;
-            bool is_same = twin_run(&twin, seed + granule, shape->calls, shape->check_every);
+            bool is_same = twin_run(&twin, seed + granule, calls, shape->check_every);
             if (!is_same && twin.model.block_count < 500)
                 model_print(&twin.model);
             cr_assert(is_same, "FFALLOC_SEED=%" PRIu64 " size %zu granule %zu: %s", seed,
@@ -97,7 +101,7 @@ Test(model, large_holes_are_found_by_their_exact_size)
         size_t slots = 1200;
         uint64_t state = seed * 99991;
         cr_assert(twin_init(&twin, 64 << 20, 16, 0, slots));
-        for (size_t call = 0; call < 30000; call++) {
+        for (size_t call = 0; call < 30000 / from_environment("FFALLOC_SHORTEN", 1); call++) {
             size_t slot = twin_random(&state) % slots;
             bool is_same = twin.slots[slot].block
                                ? twin_free(&twin, slot)

@@ -124,6 +124,41 @@ class Contract(TestCase):
         self.assert_ends_well(run([CHILDREN / "residence"]))
 
 
+class ThirtyTwoBits(TestCase):
+    LIBRARY = CHILDREN / "libffalloc-32.so"
+
+    def setUp(self):
+        if not self.LIBRARY.exists():
+            self.skipTest("no -m32 here")
+
+    def test_the_rules(self):
+        self.assert_ends_well(run([CHILDREN / "contract-32"], preload=None))
+        self.assert_ends_well(run([CHILDREN / "contract-32"], preload=self.LIBRARY))
+        self.assert_ends_well(
+            run([CHILDREN / "contract-32"], preload=self.LIBRARY, FFALLOC_POOL="128M")
+        )
+
+    def test_every_time_of_a_process(self):
+        self.assert_ends_well(run([CHILDREN / "lifecycle-32"], preload=self.LIBRARY))
+
+    def test_memory_goes_back(self):
+        self.assert_ends_well(run([CHILDREN / "residence-32"], preload=self.LIBRARY))
+
+    def test_the_pool_is_exact(self):
+        def run_in(size):
+            return run(
+                [CHILDREN / "count-32", "chance"],
+                preload=self.LIBRARY,
+                FFALLOC_STATS="json",
+                FFALLOC_POOL=f"{size:012d}",
+                FFALLOC_GRANULE="8",
+            )
+
+        least = self.stats_of(run_in(1 << 24))["min_pool"]
+        self.assertEqual(self.stats_of(run_in(least))["failed_count"], 0)
+        self.assertGreater(self.stats_of(run_in(least - 1))["failed_count"], 0)
+
+
 class ExactPool(TestCase):
     """One run sizes the pool: it succeeds in min_pool bytes, and in one granule less does not."""
 
@@ -245,3 +280,16 @@ class Sources(TestCase):
         dynamic = run(["readelf", "-d", LIBRARY], preload=None).stdout
         needed = [line.split("[")[1] for line in dynamic.splitlines() if "(NEEDED)" in line]
         self.assertEqual([name for name in needed if not name.startswith(("libc.so", "ld-linux"))], [])
+
+    def test_each_public_header_compiles_alone(self):
+        for header in sorted((SOURCE / "include/ffalloc").glob("*.h")):
+            for language, compiler in (("c", "gcc"), ("c++", "g++")):
+                command = [need(compiler), "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]
+                command += ["-I", SOURCE / "include", "-x", language, header]
+                self.assert_ends_well(run(command, preload=None))
+
+    def test_the_tree_is_formatted(self):
+        files = run(["git", "-C", SOURCE, "ls-files", "*.c", "*.h", "*.cpp"], preload=None).stdout.split()
+        self.assertGreater(len(files), 30)
+        command = [need("clang-format"), "--dry-run", "-Werror", *files]
+        self.assert_ends_well(run(command, preload=None, cwd=SOURCE))
