@@ -134,6 +134,8 @@ class Options(TestCase):
         for word in ("exact first fit", "peak use", "high-water mark", "this run fits in a pool of", "fragmentation"):
             self.assertIn(word, report)
         self.assertEqual(run([FAULT], FFALLOC_STATS="0").stderr, "")
+        # A program that closes its descriptors at exit, as GNU's all do, is reported on too.
+        self.assertIn("high-water mark", run(["sort", "/dev/null"], FFALLOC_STATS="1").stderr)
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(2):
                 process = run([FAULT], FFALLOC_STATS="json", FFALLOC_LOG=f"{folder}/log.%p")

@@ -108,6 +108,8 @@ void heap_start(void)
     options_read(&heap.options, &start, heap_message);
     if (heap.options.is_passed_through)
         return;
+    bool has_report = heap.options.stats != STATS_NONE && !heap.options.log;
+    heap.report_descriptor = has_report ? os_keep(heap.options.log_descriptor) : -1;
     heap.watchers.valgrind = RUNNING_ON_VALGRIND != 0;
     heap.has_abort_on_error =
         heap.options.on_error == ON_ERROR_ABORT ||

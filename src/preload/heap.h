@@ -46,7 +46,8 @@ struct heap {
     size_t shard_size; /* bytes of each pool's memory, metadata included */
     size_t page_size;
     struct options options;
-    bool has_stderr; /* descriptor 2 was open when the process started */
+    bool has_stderr;       /* descriptor 2 was open when the process started */
+    int report_descriptor; /* for the report at exit; many programs close theirs before */
     bool has_abort_on_error;
     uint64_t request_count; /* counted only for FFALLOC_FAIL */
     uint64_t call_count;    /* counted only for FFALLOC_CHECK */

@@ -41,6 +41,10 @@ int os_open_log(const char *path);
 void os_close(int descriptor);
 bool os_is_open(int descriptor);
 
+/* Another descriptor for the same file, with a number that programs do not use, closed at exec;
+ * -1 if there is none. */
+int os_keep(int descriptor);
+
 unsigned os_process_id(void);
 
 /*

@@ -99,6 +99,16 @@ bool os_is_open(int descriptor)
     return is_open;
 }
 
+int os_keep(int descriptor)
+{
+    int saved = errno;
+    int kept = fcntl(descriptor, F_DUPFD_CLOEXEC, 700);
+    if (kept < 0)
+        kept = fcntl(descriptor, F_DUPFD_CLOEXEC, 30);
+    errno = saved;
+    return kept;
+}
+
 unsigned os_process_id(void)
 {
     return (unsigned)getpid();

@@ -213,8 +213,8 @@ void heap_report(void)
     if (options->stats == STATS_NONE || heap.shard_count == 0)
         return;
     if (!options->log) {
-        if (options->log_descriptor != 2 || heap.has_stderr)
-            write_report(options->log_descriptor, options->stats);
+        if (heap.report_descriptor >= 0)
+            write_report(heap.report_descriptor, options->stats);
         return;
     }
     char path[4096];

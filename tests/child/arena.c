@@ -40,6 +40,7 @@ void ffalloc_arena_unlock(void)
 }
 
 static volatile size_t huge = SIZE_MAX;
+static volatile size_t uneven = 3;
 
 static int is_inside(const void *block)
 {
@@ -76,7 +77,7 @@ int main(void)
     free(zeroed);
     errno = 0;
     CHECK(malloc(64 * 1024) == NULL && errno == ENOMEM && refused > 0);
-    CHECK(aligned_alloc(3, 3) == NULL && errno == EINVAL);
+    CHECK(aligned_alloc(uneven, 3) == NULL && errno == EINVAL);
     CHECK(calloc(huge, 16) == NULL && valloc(100) && pvalloc(1) && memalign(64, 1));
 
     struct ffalloc_stats stats;

@@ -27,6 +27,8 @@ static unsigned passed;
 static volatile size_t huge = (size_t)PTRDIFF_MAX + 1;
 static volatile size_t largest = SIZE_MAX;
 
+static volatile size_t uneven = 48;
+
 static void *volatile kept;
 
 static void *keep(void *block)
@@ -155,7 +157,7 @@ static void check_aligned(void)
     block = keep(memalign(512, 7));
     CHECK(block && (uintptr_t)block % 512 == 0);
     free(block);
-    block = keep(memalign(48, 7));
+    block = keep(memalign(uneven, 7));
     CHECK(block && (uintptr_t)block % 64 == 0);
     free(block);
     CHECK(fails_with(memalign(largest, 7), EINVAL));
