@@ -58,20 +58,20 @@ __attribute__((noinline)) static void read_uninitialised(const char *block)
         sink = 1;
 }
 
-/* A block; if the blocks are to lie apart, with a hole of 256 bytes on its right. */
-static void *take(size_t size, int is_apart)
-{
-    return is_apart ? resize(malloc(size + 256), size) : malloc(size);
-}
-
 int main(int argc, char **argv)
 {
     const char *fault = argc > 1 ? argv[1] : "none";
-    int is_apart = argc > 2;
-    char *before = take(64, is_apart);
-    char *block = take(64, is_apart);
-    char *odd = take(61, is_apart);
-    char *after = take(64, is_apart);
+    size_t apart = argc > 2 ? 256 : 0;
+    char *before = malloc(64 + apart);
+    char *block = malloc(64 + apart);
+    char *odd = malloc(61 + apart);
+    char *after = malloc(64 + apart);
+    if (apart) {
+        before = resize(before, 64);
+        block = resize(block, 64);
+        odd = resize(odd, 61);
+        after = resize(after, 64);
+    }
     int local;
     printf("%p\n", (void *)block);
     fflush(stdout);
