@@ -67,6 +67,7 @@ class Options(TestCase):
             "FFALLOC_ON_FAIL": "exit",
             "FFALLOC_VERBOSE": "3",
             "FFALLOC_LEAKS": "2",
+            "FFALLOC_VALGRIND": "on",
             "FFALLOC_": "",
         }
         for name, value in cases.items():

@@ -74,6 +74,8 @@ class Memcheck(TestCase):
         self.assertEqual(process.returncode, 0, process.stderr)
 
     def test_it_says_how_to_run_if_valgrind_replaced_malloc(self):
+        quiet = run(VALGRIND + [CHILDREN / "fault", "overflow"], FFALLOC_VALGRIND="off")
+        self.assertIn("ERROR SUMMARY: 0 errors", quiet.stderr)
         process = run(["valgrind", CHILDREN / "fault"])
         self.assertIn("--soname-synonyms=somalloc=nouserintercepts", process.stderr)
         self.assertNotIn("ffalloc:", run(VALGRIND + [CHILDREN / "fault"]).stderr)

@@ -110,7 +110,7 @@ void heap_start(void)
         return;
     bool has_report = heap.options.stats != STATS_NONE && !heap.options.log;
     heap.report_descriptor = has_report ? os_keep(heap.options.log_descriptor) : -1;
-    heap.watchers.valgrind = RUNNING_ON_VALGRIND != 0;
+    heap.watchers.valgrind = RUNNING_ON_VALGRIND && !heap.options.ignores_valgrind;
     heap.has_abort_on_error =
         heap.options.on_error == ON_ERROR_ABORT ||
         (heap.options.on_error == ON_ERROR_DEFAULT && !heap.watchers.valgrind);

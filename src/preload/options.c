@@ -207,6 +207,14 @@ static bool read_on_fail(const char *text, struct options *options)
     return choice >= 0;
 }
 
+static bool read_valgrind(const char *text, struct options *options)
+{
+    static const char *const words[] = {"auto", "off"};
+    int choice = parse_choice(text, words, 2);
+    options->ignores_valgrind = choice == 1;
+    return choice >= 0;
+}
+
 static bool read_leaks(const char *text, struct options *options)
 {
     static const char *const words[] = {"0", "1"};
@@ -227,10 +235,11 @@ static const struct {
     const char *name; /* after FFALLOC_ */
     bool (*read)(const char *text, struct options *options);
 } variables[] = {
-    {"POOL", read_pool},       {"GRANULE", read_granule}, {"ONLY", read_only},
-    {"STATS", read_stats},     {"LOG", read_log},         {"CHECK", read_check},
-    {"FILL", read_fill},       {"FAIL", read_fail},       {"ON_ERROR", read_on_error},
-    {"ON_FAIL", read_on_fail}, {"VERBOSE", read_verbose}, {"LEAKS", read_leaks},
+    {"POOL", read_pool},         {"GRANULE", read_granule}, {"ONLY", read_only},
+    {"STATS", read_stats},       {"LOG", read_log},         {"CHECK", read_check},
+    {"FILL", read_fill},         {"FAIL", read_fail},       {"ON_ERROR", read_on_error},
+    {"ON_FAIL", read_on_fail},   {"VERBOSE", read_verbose}, {"LEAKS", read_leaks},
+    {"VALGRIND", read_valgrind},
 };
 
 const char *options_base_name(const char *path)

@@ -33,7 +33,8 @@ struct options {
     enum stats_format stats;
     enum on_error on_error;
     bool aborts_on_fail;
-    bool skips_leaks;   /* FFALLOC_LEAKS=0: no leak check at exit under Valgrind */
+    bool ignores_valgrind; /* FFALLOC_VALGRIND=off */
+    bool skips_leaks;      /* FFALLOC_LEAKS=0: no leak check at exit under Valgrind */
     unsigned verbosity; /* 1: a line at the start and at the first failure; 2: at every failure */
     bool is_passed_through; /* FFALLOC_ONLY names other programs: libc's malloc serves this one */
 };
