@@ -55,10 +55,9 @@ static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request 
         return first_granule_of(leaf) + bit;
     }
     /* What is left is a hole that reaches beyond the leaf. */
-    size_t last = highest_bit(words->starts);
-    if (!(words->holes >> last))
+    if (!leaf_ends_in_hole(words))
         return NOT_FOUND;
-    *hole = first_granule_of(leaf) + last;
+    *hole = first_granule_of(leaf) + highest_bit(words->holes);
     size_t at = align_up(request, *hole);
     size_t end = map_next(pool, *hole);
     return at < end && end - at >= request->count ? at : NOT_FOUND;

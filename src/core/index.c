@@ -48,40 +48,16 @@ size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count)
     return leaf;
 }
 
-/* The length of the longest run of set bits: by doubling as long as some run is twice as long,
- * then bit by bit. */
-static size_t longest_run(size_t mask)
-{
-    size_t length = mask != 0;
-    size_t runs = mask; /* where runs of `length` begin */
-    while (length < WORD_BITS / 2 && (runs & runs >> length)) {
-        runs &= runs >> length;
-        length *= 2;
-    }
-    while (length < WORD_BITS && (runs &= mask >> length))
-        length++;
-    return length;
-}
-
-/* Below this many holes in a leaf, looking at each is faster than longest_run. */
-#define FEW_HOLES 4
-
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
-    size_t starts = pool->leaves[leaf].starts;
-    size_t holes = starts ? pool->leaves[leaf].holes : 0;
-    size_t largest = 0;
-    for (unsigned i = 0; holes && i < FEW_HOLES; i++) {
-        size_t bit = highest_bit(holes);
-        size_t above = starts >> bit >> 1;
-        size_t start = first_granule_of(leaf) + bit;
-        size_t count = above ? lowest_bit(above) + 1 : map_next(pool, start) - start;
+    const struct leaf *words = &pool->leaves[leaf];
+    if (!words->starts)
+        return 0;
+    size_t largest = mask_longest(leaf_free_mask(words));
+    if (leaf_ends_in_hole(words)) {
+        size_t start = first_granule_of(leaf) + highest_bit(words->holes);
+        size_t count = map_next(pool, start) - start;
         largest = count > largest ? count : largest;
-        holes ^= (size_t)1 << bit;
-    }
-    if (holes) {
-        size_t rest = longest_run(leaf_free_mask(&pool->leaves[leaf]));
-        largest = rest > largest ? rest : largest;
     }
     return saturated(largest);
 }
@@ -89,12 +65,12 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
     size_t node = leaf;
-    for (unsigned level = 0; level < pool->level_count; level++) {
+    for (unsigned level = 1; level < pool->level_count; level++) {
+        node >>= FANOUT_LOG2;
         uint8_t *byte = &pool->levels[level][node];
         if (*byte >= largest)
             return;
         *byte = (uint8_t)largest;
-        node >>= FANOUT_LOG2;
     }
 }
 

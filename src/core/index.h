@@ -24,7 +24,7 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
 /* Recounts a leaf's byte from the map and passes a change on to the levels above. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
-/* Sets a leaf's byte to `largest`, more than it was, and passes the change on. */
+/* Passes on that a leaf's byte was raised to `largest`. */
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 
 /* The largest hole that starts in a leaf, from the map, saturated. */
@@ -63,7 +63,10 @@ static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, siz
 /* A hole of `count` granules starts in `leaf`, in the map already. */
 static inline void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    if (saturated(count) > pool->levels[0][leaf])
+    if (saturated(count) <= pool->levels[0][leaf])
+        return;
+    pool->levels[0][leaf] = (uint8_t)saturated(count);
+    if (pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] < saturated(count))
         ffalloc_index_raise(pool, leaf, saturated(count));
 }
 

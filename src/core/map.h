@@ -151,10 +151,64 @@ static inline size_t mask_runs(size_t mask, size_t count)
     return mask;
 }
 
+/* The longer of a run of `length` set bits, of which `runs` has the starts, and one of `more` bits
+ * beyond it, if there is one. */
+static inline size_t lengthen_run(size_t *runs, size_t more_runs, size_t length, size_t more)
+{
+    size_t longer = *runs & more_runs >> length;
+    *runs = longer ? longer : *runs;
+    return length + (longer ? more : 0);
+}
+
+/* The length of the longest run of set bits, of which the runs of 4 are known and there are
+ * some: by doubling, then by halves. It is below WORD_BITS. */
+static inline size_t mask_longest_from_4(size_t mask, size_t runs4)
+{
+    size_t runs2 = mask & mask >> 1;
+    size_t runs8 = runs4 & runs4 >> 4;
+    size_t runs16 = runs8 & runs8 >> 8;
+    size_t runs32 = WORD_BITS > 32 ? runs16 & runs16 >> 16 : 0;
+    size_t runs = runs4;
+    size_t length = 4;
+    if (runs32) {
+        runs = runs32;
+        length = lengthen_run(&runs, runs16, 32, 16);
+        length = lengthen_run(&runs, runs8, length, 8);
+        length = lengthen_run(&runs, runs4, length, 4);
+    } else if (runs16) {
+        runs = runs16;
+        length = lengthen_run(&runs, runs8, 16, 8);
+        length = lengthen_run(&runs, runs4, length, 4);
+    } else if (runs8) {
+        runs = runs8;
+        length = lengthen_run(&runs, runs4, 8, 4);
+    }
+    length = lengthen_run(&runs, runs2, length, 2);
+    return lengthen_run(&runs, mask, length, 1);
+}
+
+/* The length of the longest run of set bits, 0 if none is set. Up to 4 without a branch: most
+ * holes are that short. */
+static inline size_t mask_longest(size_t mask)
+{
+    size_t runs2 = mask & mask >> 1;
+    size_t runs3 = runs2 & runs2 >> 1;
+    size_t runs4 = runs2 & runs2 >> 2;
+    if (runs4)
+        return mask_longest_from_4(mask, runs4);
+    return (size_t)(mask != 0) + (runs2 != 0) + (runs3 != 0);
+}
+
 /* The places in `leaf` at which `count` granules are free inside the leaf: a bit for each. */
 static inline size_t leaf_runs(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     return count < WORD_BITS ? mask_runs(leaf_free_mask(&pool->leaves[leaf]), count) : 0;
+}
+
+/* Whether the last start of a leaf is a hole: the larger of two words has the higher bit. */
+static inline bool leaf_ends_in_hole(const struct leaf *leaf)
+{
+    return leaf->holes > (leaf->starts & ~leaf->holes);
 }
 
 /* The lowest fit in a leaf that has one (X1), given its runs. Only the last hole of a leaf can

@@ -69,8 +69,7 @@ static inline size_t quick_release(struct ffalloc_pool *pool, size_t start)
     above ^= right;
     if (above) {
         size_t size = lowest_bit(above) - (left ? highest_bit(below) : position);
-        if (size > pool->levels[0][leaf])
-            ffalloc_index_raise(pool, leaf, (unsigned)size);
+        index_gained(pool, leaf, size);
         index_lower_hints(pool, leaf, size);
     } else if (!is_front_of_loose(pool, leaf)) {
         return 0;
