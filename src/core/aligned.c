@@ -94,7 +94,8 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
 
     unsigned groups = 0;
     size_t group = NOT_FOUND;
-    size_t leaf = count > SATURATED ? next_leaf(pool, 0, count) : index_find(pool, count);
+    size_t leaf =
+        count > SATURATED ? next_leaf(pool, 0, count) : ffalloc_index_find_on(pool, count);
     for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
         if (first_granule_of(leaf) >> GROUP_LOG2 != group) {
             group = first_granule_of(leaf) >> GROUP_LOG2;

@@ -35,20 +35,14 @@ static inline unsigned saturated(size_t count)
     return count < SATURATED ? (unsigned)count : SATURATED;
 }
 
-/* As index_find, where the hint does not name the leaf: looks on from it and moves the hint. */
+/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND: the
+ * first one from the hint on. Moves the hint. */
 size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count);
 
 /* The place in `hints` for requests of `count` granules. */
 static inline size_t hint_of(size_t count)
 {
     return count < HINTS ? count - 1 : HINTS - 1;
-}
-
-/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND. */
-static inline size_t index_find(struct ffalloc_pool *pool, size_t count)
-{
-    size_t leaf = pool->hints[hint_of(count)];
-    return pool->levels[0][leaf] >= count ? leaf : ffalloc_index_find_on(pool, count);
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the

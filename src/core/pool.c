@@ -1,75 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* The public calls: what they check, count and tell; blocks.h does the work. */
-#include "blocks.h"
+/* The public calls but malloc and free, and what all of them share. */
+#include "calls.h"
 #include "memory.h"
-#include "quick.h"
 
-__attribute__((noinline)) static void raise_error(const struct ffalloc_pool *pool,
-                                                  const void *address, enum ffalloc_error kind)
+static void raise_error(const struct ffalloc_pool *pool, const void *address,
+                        enum ffalloc_error kind)
 {
     if (pool->on_error)
         pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
 }
 
-__attribute__((noinline)) static void raise_wrong_pointer(const struct ffalloc_pool *pool,
-                                                          const void *address)
+size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
 {
     struct ffalloc_block block;
     if (!ffalloc_find(pool, address, &block))
         raise_error(pool, address, FFALLOC_FOREIGN_POINTER);
     else
         raise_error(pool, address, block.is_used ? FFALLOC_NOT_A_BLOCK : FFALLOC_DOUBLE_FREE);
+    return 0;
 }
 
-/* The one place where a pointer from outside is decoded: the granule of a live block's start,
- * or NOT_FOUND after telling what is wrong. */
-static inline size_t decode(const struct ffalloc_pool *pool, const void *block)
-{
-    size_t offset = (uintptr_t)block - (uintptr_t)pool->blocks;
-    size_t granule = offset >> pool->granule_log2;
-    if (granule < pool->granule_count && bytes_of(pool, granule) == offset &&
-        map_is_used_start(pool, granule))
-        return granule;
-    raise_wrong_pointer(pool, block);
-    return NOT_FOUND;
-}
-
-static void note_request(struct ffalloc_pool *pool, size_t size)
-{
-    if (size > pool->largest_request_size)
-        pool->largest_request_size = size;
-}
-
-/* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
-static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
-{
-    pool->free_granules -= count;
-    if (pool->free_granules < pool->least_free_granules)
-        pool->least_free_granules = pool->free_granules;
-    if (end > pool->high_water_granules)
-        pool->high_water_granules = end;
-    note_request(pool, size);
-}
-
-static void *refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
+void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 {
     pool->failed_count++;
-    note_request(pool, size);
+    if (size > pool->largest_request_size)
+        pool->largest_request_size = size;
     if (pool->on_out_of_memory)
         pool->on_out_of_memory(pool, size, alignment);
     return NULL;
 }
 
-static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
-{
-    note_used(pool, count, start + count, size);
-    pool->alloc_count++;
-    pool->slack_total_size += bytes_of(pool, count) - size;
-    return address_of(pool, start);
-}
-
-/* Places a block of `count` granules at the front of the hole that starts at `start`. */
-static void *place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
     size_t end = map_next(pool, start);
     if (end - start < count) {
@@ -80,36 +41,11 @@ static void *place(struct ffalloc_pool *pool, size_t start, size_t count, size_t
     return note_placed(pool, start, count, size);
 }
 
-/* A request of more than SATURATED granules. */
-__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
-                                                    size_t size)
-{
-    size_t leaf = ffalloc_large_next(pool, 0, count);
-    if (leaf == NOT_FOUND)
-        return refuse(pool, size, bytes_of(pool, 1));
-    return place(pool, large_start(pool, (uint32_t)leaf), count, size);
-}
-
-void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
-{
-    size_t count = granules_for(pool, size);
-    if (count > SATURATED)
-        return malloc_large(pool, count, size);
-    size_t leaf = index_find(pool, count);
-    if (leaf == NOT_FOUND)
-        return refuse(pool, size, bytes_of(pool, 1));
-    size_t runs = leaf_runs(pool, leaf, count);
-    size_t start = leaf_lowest_of(pool, leaf, runs);
-    if (runs && quick_place(pool, leaf, runs, count))
-        return note_placed(pool, start, count, size);
-    return place(pool, start, count, size);
-}
-
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
-        return refuse(pool, SIZE_MAX, bytes_of(pool, 1));
+        return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
     size_t fresh = pool->is_zeroed ? pool->high_water_granules : SIZE_MAX;
     unsigned char *block = ffalloc_malloc(pool, total);
     if (!block)
@@ -133,9 +69,9 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
     size_t hole;
     size_t at = ffalloc_blocks_aligned_fit(pool, count, granules, &hole);
     if (at == NOT_FOUND)
-        return refuse(pool, size, alignment);
+        return ffalloc_refuse(pool, size, alignment);
     if (at == hole)
-        return place(pool, at, count, size);
+        return ffalloc_place(pool, at, count, size);
     ffalloc_blocks_cut_at(pool, hole, at, map_next(pool, hole), count);
     return note_placed(pool, at, count, size);
 }
@@ -175,17 +111,21 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
 
 bool ffalloc_resize(struct ffalloc_pool *pool, void *block, size_t size)
 {
-    size_t start = decode(pool, block);
-    return start != NOT_FOUND && resize(pool, start, size);
+    size_t start;
+    if (!decode(pool, block, &start))
+        return ffalloc_wrong_pointer(pool, block);
+    return resize(pool, start, size);
 }
 
 void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
 {
     if (!block)
         return ffalloc_malloc(pool, size);
-    size_t start = decode(pool, block);
-    if (start == NOT_FOUND)
+    size_t start;
+    if (!decode(pool, block, &start)) {
+        ffalloc_wrong_pointer(pool, block);
         return NULL;
+    }
     if (resize(pool, start, size))
         return block;
     void *moved = ffalloc_malloc(pool, size);
@@ -197,44 +137,14 @@ void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
     return moved;
 }
 
-__attribute__((noinline)) static size_t release_any(struct ffalloc_pool *pool, size_t start)
-{
-    size_t end = map_next(pool, start);
-    ffalloc_blocks_release(pool, start, end);
-    return end - start;
-}
-
-static inline size_t release(struct ffalloc_pool *pool, void *block)
-{
-    if (!block)
-        return 0;
-    size_t start = decode(pool, block);
-    if (start == NOT_FOUND)
-        return 0;
-    size_t count = quick_release(pool, start);
-    if (!count)
-        count = release_any(pool, start);
-    pool->free_granules += count;
-    pool->free_count++;
-    return bytes_of(pool, count);
-}
-
-size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
-{
-    return release(pool, block);
-}
-
-void ffalloc_free(struct ffalloc_pool *pool, void *block)
-{
-    release(pool, block);
-}
-
 size_t ffalloc_usable_size(const struct ffalloc_pool *pool, const void *block)
 {
     if (!block)
         return 0;
-    size_t start = decode(pool, block);
-    return start == NOT_FOUND ? 0 : bytes_of(pool, map_next(pool, start) - start);
+    size_t start;
+    if (!decode(pool, block, &start))
+        return ffalloc_wrong_pointer(pool, block);
+    return bytes_of(pool, map_next(pool, start) - start);
 }
 
 bool ffalloc_owns(const struct ffalloc_pool *pool, const void *address)

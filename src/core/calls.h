@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What the public calls share: decoding a pointer, counting, telling what is wrong. */
+#ifndef FFALLOC_CORE_CALLS_H
+#define FFALLOC_CORE_CALLS_H
+
+#include "blocks.h"
+
+/* Whether `block` is the start of a live block; sets `start` to its granule. This is the one
+ * place where a pointer from outside is decoded. */
+static inline bool decode(const struct ffalloc_pool *pool, const void *block, size_t *start)
+{
+    size_t offset = (uintptr_t)block - (uintptr_t)pool->blocks;
+    size_t granule = offset >> pool->granule_log2;
+    *start = granule;
+    return granule < pool->granule_count && bytes_of(pool, granule) == offset &&
+           map_is_used_start(pool, granule);
+}
+
+/* Tells on_error what is wrong with a pointer that did not decode; returns 0. */
+size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address);
+
+/* Counts a request that cannot be served, and tells so; returns NULL. */
+void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment);
+
+/* Places a block of `count` granules at the front of the hole that starts at `start`. Returns
+ * NULL, after telling, if the map has no such hole. */
+void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size);
+
+/* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
+static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
+{
+    size_t free_granules = pool->free_granules - count;
+    pool->free_granules = free_granules;
+    if (free_granules < pool->least_free_granules)
+        pool->least_free_granules = free_granules;
+    if (end > pool->high_water_granules)
+        pool->high_water_granules = end;
+    if (size > pool->largest_request_size)
+        pool->largest_request_size = size;
+}
+
+/* A block was placed; returns its address. */
+static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+{
+    note_used(pool, count, start + count, size);
+    pool->alloc_count++;
+    pool->slack_total_size += bytes_of(pool, count) - size;
+    return address_of(pool, start);
+}
+
+/* A block of `count` granules was freed; returns its bytes. */
+static inline size_t note_freed(struct ffalloc_pool *pool, size_t count)
+{
+    pool->free_granules += count;
+    pool->free_count++;
+    return bytes_of(pool, count);
+}
+
+#endif
