@@ -92,14 +92,18 @@ static void pass_on(struct ffalloc_pool *pool, size_t leaf, unsigned before, uns
     }
 }
 
-void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 {
     uint8_t *byte = &pool->levels[0][leaf];
     unsigned before = *byte;
-    unsigned now = ffalloc_index_count(pool, leaf);
     *byte = (uint8_t)now;
     if (now < before && (pool->level_count == 1 || pool->levels[1][leaf >> FANOUT_LOG2] > before))
         return;
     if (now != before)
         pass_on(pool, leaf, before, now);
+}
+
+void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
+{
+    ffalloc_index_set(pool, leaf, ffalloc_index_count(pool, leaf));
 }

@@ -24,6 +24,9 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
 /* Recounts a leaf's byte from the map and passes a change on to the levels above. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
+/* Sets a leaf's byte to `now` and passes a change on to the levels above. */
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
+
 /* Passes on that a leaf's byte was raised to `largest`. */
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 

@@ -42,10 +42,14 @@ __attribute__((noinline)) static void *malloc_anyhow(struct ffalloc_pool *pool, 
     return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
 }
 
-__attribute__((noinline)) static void *after_recount(struct ffalloc_pool *pool, size_t leaf,
-                                                     void *block)
+/* A leaf's largest hole was taken; `mask` has its free granules that are left. */
+__attribute__((noinline)) static void *after_loss(struct ffalloc_pool *pool, size_t leaf,
+                                                  size_t mask, void *block)
 {
-    ffalloc_index_recount(pool, leaf);
+    if (leaf_ends_in_hole(&pool->leaves[leaf]))
+        ffalloc_index_recount(pool, leaf);
+    else
+        ffalloc_index_set(pool, leaf, (unsigned)mask_longest(mask));
     return block;
 }
 
@@ -56,18 +60,20 @@ static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t cou
         return malloc_anyhow(pool, leaf, count, size);
     struct leaf *words = &pool->leaves[leaf];
     size_t starts = words->starts;
-    size_t runs = mask_runs(leaf_free_mask(words), count);
+    size_t mask = leaf_free_mask(words);
+    size_t runs = mask_runs(mask, count);
     size_t bit = runs & -runs; /* 0 if the hole reaches beyond the leaf and no other fits */
     size_t rest = bit << count;
     size_t above = starts & ~up_to(bit);
     if (!above && (!rest || !is_front_of_loose(pool, leaf)))
         return malloc_anyhow(pool, leaf, count, size);
+    mask &= ~(rest - bit);
     rest &= ~starts; /* nothing if the fit is exact */
     words->starts = starts | rest;
     words->holes ^= bit | rest;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
     if (above && lowest_bit(above) - lowest_bit(bit) == pool->levels[0][leaf])
-        return after_recount(pool, leaf, block);
+        return after_loss(pool, leaf, mask, block);
     return block;
 }
 
