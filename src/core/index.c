@@ -74,33 +74,29 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
     }
 }
 
-/* Passes on what became of a leaf's byte: `before` is now `now`, in levels[0] already. */
-static void pass_on(struct ffalloc_pool *pool, size_t leaf, unsigned before, unsigned now)
-{
-    size_t node = leaf;
-    for (unsigned level = 1; level < pool->level_count; level++) {
-        node >>= FANOUT_LOG2;
-        uint8_t *byte = &pool->levels[level][node];
-        /* A smaller child changes its parent only if the parent's byte was this child's. */
-        if (now<before && * byte> before)
-            return;
-        now = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
-        before = *byte;
-        if (now == before)
-            return;
-        *byte = (uint8_t)now;
-    }
-}
-
+/* The node's other bytes are looked at before the byte is written: a load of 16 bytes right after
+ * a store of one of them would wait for the store to leave the processor's buffer. */
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 {
-    uint8_t *byte = &pool->levels[0][leaf];
-    unsigned before = *byte;
-    *byte = (uint8_t)now;
-    if (now < before && (pool->level_count == 1 || pool->levels[1][leaf >> FANOUT_LOG2] > before))
-        return;
-    if (now != before)
-        pass_on(pool, leaf, before, now);
+    size_t node = leaf;
+    for (unsigned level = 0;; level++) {
+        uint8_t *bytes = pool->levels[level];
+        unsigned before = bytes[node];
+        if (now == before)
+            return;
+        size_t parent = node >> FANOUT_LOG2;
+        /* A smaller child changes its parent only if the parent's byte was this child's. */
+        if (level + 1u == pool->level_count ||
+            (now < before && pool->levels[level + 1][parent] > before)) {
+            bytes[node] = (uint8_t)now;
+            return;
+        }
+        unsigned child = (unsigned)(node & (FANOUT - 1));
+        unsigned others = node_max_but(bytes + (node - child), child);
+        bytes[node] = (uint8_t)now;
+        now = others > now ? others : now;
+        node = parent;
+    }
 }
 
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)

@@ -27,14 +27,30 @@ static inline unsigned node_at_least(const uint8_t *node, unsigned least)
     return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes));
 }
 
-static inline unsigned node_max(const uint8_t *node)
+static inline unsigned vector_max(__m128i bytes)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
     bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 8));
     bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 4));
     bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 2));
     bytes = _mm_max_epu8(bytes, _mm_srli_si128(bytes, 1));
     return (unsigned)_mm_cvtsi128_si32(bytes) & 0xff;
+}
+
+/* The largest of the node's bytes. */
+static inline unsigned node_max(const uint8_t *node)
+{
+    return vector_max(_mm_loadu_si128((const __m128i *)(const void *)node));
+}
+
+/* The largest of the node's bytes but one. */
+static inline unsigned node_max_but(const uint8_t *node, unsigned child)
+{
+    static const uint8_t zero_at_15[2 * FANOUT - 1] = {
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0,
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
+    const void *mask = zero_at_15 + (FANOUT - 1 - child);
+    return vector_max(_mm_and_si128(bytes, _mm_loadu_si128((const __m128i *)mask)));
 }
 
 #else
@@ -73,12 +89,17 @@ static inline unsigned node_at_least(const uint8_t *node, unsigned least)
            gather(bytes_at_least(node_word(node + 4), bound)) << 4;
 }
 
+static inline unsigned node_max_but(const uint8_t *node, unsigned child)
+{
+    unsigned max = 0;
+    for (unsigned i = 0; i < FANOUT; i++)
+        max = i != child && node[i] > max ? node[i] : max;
+    return max;
+}
+
 static inline unsigned node_max(const uint8_t *node)
 {
-    unsigned max = node[0];
-    for (unsigned i = 1; i < FANOUT; i++)
-        max = node[i] > max ? node[i] : max;
-    return max;
+    return node_max_but(node, FANOUT);
 }
 
 #endif
