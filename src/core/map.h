@@ -139,16 +139,18 @@ static inline size_t halve_run(size_t mask, size_t *count)
  * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to WORD_BITS -
  * 1. Each step doubles, or nearly, the number of offsets that have been and-ed together, until
  * it is all of 0 to count - 1. A step too many changes nothing: three are always made, which is
- * enough for 8 granules and spares a branch that nothing predicts.
+ * enough for 8 granules, or six, enough for all, and no branch depends on the count otherwise.
  */
 static inline size_t mask_runs(size_t mask, size_t count)
 {
     mask = halve_run(mask, &count);
     mask = halve_run(mask, &count);
     mask = halve_run(mask, &count);
-    while (count > 1)
-        mask = halve_run(mask, &count);
-    return mask;
+    if (count == 1)
+        return mask;
+    mask = halve_run(mask, &count);
+    mask = halve_run(mask, &count);
+    return halve_run(mask, &count);
 }
 
 /* The longer of a run of `length` set bits, of which `runs` has the starts, and one of `more` bits
