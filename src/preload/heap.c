@@ -2,82 +2,13 @@
 #include "heap.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 
-static pthread_key_t exit_key;
-static bool has_exit_key;
-
-/* What to ask for under a tool that cannot give terabytes: Valgrind, and AddressSanitizer, which
- * keeps a byte of its own for each 8 of ours. */
-#define WATCHED_ARENA_SIZE ((size_t)1 << (sizeof(void *) == 8 ? 32 : 29))
-
-/* A shard has at least this much address space, or there are fewer of them. */
-#define LEAST_SHARD_SIZE ((size_t)1 << (sizeof(void *) == 8 ? 36 : 30))
-
-#define LEAST_ARENA_SIZE ((size_t)1 << 20)
-
-/*
- * Reserves the most that can be had, by halving. Below the limit the system is short of address
- * space or of what it promises, and the program needs some too: at most half of what is left is
- * taken.
- */
-static size_t reserve_most(size_t limit)
-{
-    for (size_t size = limit; size >= LEAST_ARENA_SIZE; size /= 2) {
-        size_t tried = size == limit ? size : size * 2;
-        heap.arena = os_reserve(tried);
-        if (heap.arena) {
-            os_release(heap.arena + size, tried - size);
-            return size;
-        }
-    }
-    return 0;
-}
-
-static bool is_reserved_for_pool(void)
-{
-    size_t pages_size = (heap.options.pool_size + 2 * heap.page_size - 1) & ~(heap.page_size - 1);
-    if (pages_size < heap.options.pool_size ||
-        ffalloc_metadata_size(heap.options.pool_size, heap.options.granule) == 0) {
-        heap_message("FFALLOC_POOL=%zu is no size for a pool: ignored", heap.options.pool_size);
-        return false;
-    }
-    heap.arena = os_reserve(pages_size);
-    if (!heap.arena) {
-        heap_message("FFALLOC_POOL=%zu cannot be reserved: ignored", heap.options.pool_size);
-        return false;
-    }
-    heap.arena_size = pages_size;
-    heap.shard_size = heap.options.pool_size;
-    heap.shard_count = 1;
-    heap.shard_log2 = sizeof(size_t) * 8 - 1;
-    return true;
-}
-
-static void reserve_arena(void)
-{
-    if (heap.options.pool_size > 0 && is_reserved_for_pool())
-        return;
-    heap.options.pool_size = 0;
-    bool is_watched = heap.watchers.valgrind || annotate_has_asan();
-    size_t size = reserve_most(is_watched ? WATCHED_ARENA_SIZE : os_reserve_limit());
-    size_t shard_distance = size / SHARD_LIMIT;
-    if (shard_distance < LEAST_SHARD_SIZE)
-        shard_distance = size < LEAST_SHARD_SIZE ? size : LEAST_SHARD_SIZE;
-    heap.arena_size = size;
-    heap.shard_count = shard_distance ? (unsigned)(size / shard_distance) : 0;
-    while (shard_distance >> heap.shard_log2 > 1)
-        heap.shard_log2++;
-    heap.shard_size = shard_distance - heap.page_size;
-}
-
-/* Makes the shard's pool if it has none yet; its lock is held. */
-static bool is_ready(struct shard *shard)
+bool heap_is_ready(struct shard *shard)
 {
     if (shard->pool)
         return true;
@@ -114,8 +45,8 @@ void heap_start(void)
     heap.has_abort_on_error =
         heap.options.on_error == ON_ERROR_ABORT ||
         (heap.options.on_error == ON_ERROR_DEFAULT && !heap.watchers.valgrind);
-    reserve_arena();
-    if (heap.shard_count == 0 || !is_ready(&heap.shards[0])) {
+    heap_reserve();
+    if (heap.shard_count == 0 || !heap_is_ready(&heap.shards[0])) {
         heap.shard_count = 0;
         heap_message("no memory can be reserved: every request will fail");
         return;
@@ -124,66 +55,6 @@ void heap_start(void)
     heap_home = &heap.shards[0];
     heap.is_plain = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
                     heap.options.check_every == 0 && heap.options.fill < 0;
-}
-
-/* Threads ------------------------------------------------------------------------------- */
-
-static void leave_home(void *home)
-{
-    __atomic_fetch_sub(&((struct shard *)home)->thread_count, 1, __ATOMIC_RELAXED);
-}
-
-/* The first shard with the fewest threads becomes the thread's home. */
-static struct shard *find_home(void)
-{
-    struct shard *home = &heap.shards[0];
-    for (unsigned i = 1; i < heap.shard_count; i++)
-        if (__atomic_load_n(&heap.shards[i].thread_count, __ATOMIC_RELAXED) <
-            __atomic_load_n(&home->thread_count, __ATOMIC_RELAXED))
-            home = &heap.shards[i];
-    __atomic_fetch_add(&home->thread_count, 1, __ATOMIC_RELAXED);
-    lock_take(&home->lock);
-    bool has_pool = is_ready(home);
-    lock_give(&home->lock);
-    home = has_pool ? home : &heap.shards[0];
-    heap_home = home;
-    if (has_exit_key)
-        pthread_setspecific(exit_key, home);
-    return home;
-}
-
-static struct shard *home(void)
-{
-    if (__libc_single_threaded)
-        return &heap.shards[0];
-    return heap_home ? heap_home : find_home();
-}
-
-void heap_fork_prepare(void)
-{
-    for (unsigned i = 0; i < heap.shard_count; i++)
-        lock_take(&heap.shards[i].lock);
-}
-
-void heap_fork_parent(void)
-{
-    for (unsigned i = 0; i < heap.shard_count; i++)
-        lock_give(&heap.shards[i].lock);
-}
-
-/* Only the thread that forked lives on. */
-void heap_fork_child(void)
-{
-    for (unsigned i = 0; i < heap.shard_count; i++) {
-        heap.shards[i].lock.state = 0;
-        heap.shards[i].thread_count = &heap.shards[i] == heap_home;
-    }
-}
-
-void heap_start_threads(void)
-{
-    has_exit_key = pthread_key_create(&exit_key, leave_home) == 0;
-    pthread_atfork(heap_fork_prepare, heap_fork_parent, heap_fork_child);
 }
 
 /* Requests ------------------------------------------------------------------------------ */
@@ -276,7 +147,7 @@ static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, s
 {
     void *block = NULL;
     heap_lock(shard);
-    if (is_ready(shard)) {
+    if (heap_is_ready(shard)) {
         if (kind == PLAIN)
             block = ffalloc_malloc(shard->pool, size);
         else if (kind == ZEROED)
@@ -295,7 +166,7 @@ static void *serve(enum kind kind, size_t alignment, size_t size)
 {
     if (heap.shard_count == 0)
         return NULL;
-    size_t first = (size_t)(home() - heap.shards);
+    size_t first = (size_t)(heap_find_home() - heap.shards);
     for (size_t i = 0; i < heap.shard_count; i++) {
         struct shard *shard = &heap.shards[(first + i) % heap.shard_count];
         void *block = serve_from(shard, kind, alignment, size);

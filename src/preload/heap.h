@@ -151,13 +151,17 @@ static inline void *heap_home_malloc(size_t size)
     return block;
 }
 
-/* Called at fork by the thread that forks, around it. */
-void heap_fork_prepare(void);
-void heap_fork_parent(void);
-void heap_fork_child(void);
+/* reserve.c: reserves the arena and sets what describes it; no shard if nothing can be had. */
+void heap_reserve(void);
 
-/* Prepares thread homes and fork; called once libc can. */
+/* Makes the shard's pool if it has none yet, its lock being held; false if it cannot. */
+bool heap_is_ready(struct shard *shard);
+
+/* threads.c: prepares thread homes and fork; called once libc can. */
 void heap_start_threads(void);
+
+/* The shard from which the calling thread is served first. */
+struct shard *heap_find_home(void);
 
 /* AddressSanitizer's shadow is ready: from here on it knows the blocks, those before included. */
 void heap_start_asan(void);

@@ -1,102 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Runs inside the first malloc of the process, maybe before libc is ready: so no strtol (locale),
- * no getenv (environ), nothing that allocates.
- */
 #include "options.h"
 
 #include <string.h>
 
+#include "parse.h"
+
 #define DEFAULT_GRANULE 16 /* what max_align_t and glibc promise on x86 */
 #define LARGEST_GRANULE 4096
-
-/* Each parser returns whether the whole text was a value. */
-
-static bool parse_number(const char **text, uint64_t *value)
-{
-    const char *digit = *text;
-    uint64_t number = 0;
-    for (; *digit >= '0' && *digit <= '9'; digit++)
-        if (__builtin_mul_overflow(number, 10u, &number) ||
-            __builtin_add_overflow(number, (unsigned)(*digit - '0'), &number))
-            return false;
-    bool is_number = digit != *text;
-    *text = digit;
-    *value = number;
-    return is_number;
-}
-
-static bool parse_whole(const char *text, uint64_t *value)
-{
-    return parse_number(&text, value) && *text == '\0';
-}
-
-/* A number with an optional K, M, G or T (powers of 1024), B or iB after it. */
-static bool parse_size(const char *text, size_t *size)
-{
-    static const char units[] = "KMGT";
-    uint64_t value;
-    if (!parse_number(&text, &value))
-        return false;
-    const char *unit = *text ? strchr(units, *text & ~0x20) : NULL;
-    if (unit) {
-        unsigned shift = 10 * (unsigned)(unit - units + 1);
-        if (value << shift >> shift != value)
-            return false;
-        value <<= shift;
-        text++;
-        text += strcmp(text, "iB") == 0 ? 2 : 0;
-    }
-    text += strcmp(text, "B") == 0;
-    if (*text != '\0' || (size_t)value != value)
-        return false;
-    *size = (size_t)value;
-    return true;
-}
-
-/* 0, 1 or a decimal fraction such as 0.01, as parts of 2^32. */
-static bool parse_probability(const char **text, uint64_t *parts)
-{
-    uint64_t value;
-    if (!parse_number(text, &value) || value > 1)
-        return false;
-    value <<= 32;
-    if (**text == '.') {
-        uint64_t weight = (uint64_t)1 << 32;
-        for ((*text)++; **text >= '0' && **text <= '9'; (*text)++) {
-            weight /= 10;
-            value += weight * (unsigned)(**text - '0');
-        }
-    }
-    *parts = value;
-    return value > 0 && value <= (uint64_t)1 << 32;
-}
-
-static bool skip_word(const char **text, const char *word)
-{
-    size_t length = strlen(word);
-    if (strncmp(*text, word, length) != 0)
-        return false;
-    *text += length;
-    return true;
-}
 
 /* nth:100 | every:7 | prob:0.01[:seed=3] | size>=4096, several joined by commas. */
 static bool parse_fail_term(const char **text, struct fail_rule *fail)
 {
     uint64_t value;
-    if (skip_word(text, "nth:"))
+    if (parse_word(text, "nth:"))
         return parse_number(text, &fail->nth) && fail->nth > 0;
-    if (skip_word(text, "every:"))
+    if (parse_word(text, "every:"))
         return parse_number(text, &fail->every) && fail->every > 0;
-    if (skip_word(text, "size>=")) {
+    if (parse_word(text, "size>=")) {
         bool is_number = parse_number(text, &value);
         fail->least_size = (size_t)value;
         return is_number;
     }
-    if (!skip_word(text, "prob:") || !parse_probability(text, &fail->probability))
+    if (!parse_word(text, "prob:") || !parse_probability(text, &fail->probability))
         return false;
-    return !skip_word(text, ":seed=") || parse_number(text, &fail->seed);
+    return !parse_word(text, ":seed=") || parse_number(text, &fail->seed);
 }
 
 static bool parse_fail(const char *text, struct fail_rule *fail)
@@ -107,19 +34,10 @@ static bool parse_fail(const char *text, struct fail_rule *fail)
             *fail = (struct fail_rule){0};
             return false;
         }
-    } while (skip_word(&text, ","));
+    } while (parse_word(&text, ","));
     if (*text != '\0')
         *fail = (struct fail_rule){0};
     return fail->is_set;
-}
-
-/* The place of `text` among `count` words, or -1. */
-static int parse_choice(const char *text, const char *const *words, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (strcmp(text, words[i]) == 0)
-            return i;
-    return -1;
 }
 
 static bool read_pool(const char *text, struct options *options)
@@ -265,7 +183,7 @@ static bool is_listed(const char *names, const char *program)
 static const char *value_of(const char *variable, const char *name)
 {
     const char *text = variable;
-    return skip_word(&text, name) && *text == '=' ? text + 1 : NULL;
+    return parse_word(&text, name) && *text == '=' ? text + 1 : NULL;
 }
 
 static bool is_passed_through(const struct os_start *start)
@@ -309,7 +227,7 @@ void options_read(struct options *options, const struct os_start *start,
         const char *value = value_of(text, "MALLOC_PERTURB_");
         if (value)
             parse_fill(value, &perturb);
-        if (skip_word(&text, "FFALLOC_"))
+        if (parse_word(&text, "FFALLOC_"))
             read_variable(options, *variable, text, complain);
     }
     options->fill = options->fill < 0 ? perturb : options->fill;

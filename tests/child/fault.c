@@ -22,9 +22,9 @@ struct node {
 };
 
 /* Faults go through these, so that the compiler neither warns nor optimises. */
-static void (*volatile release)(void *block) = free;
-static void *(*volatile resize)(void *block, size_t size) = realloc;
-static size_t (*volatile usable)(void *block) = malloc_usable_size;
+static void (*volatile release)(void *address) = free;
+static void *(*volatile resize)(void *address, size_t size) = realloc;
+static size_t (*volatile usable)(void *address) = malloc_usable_size;
 static volatile char sink;
 static void *kept;
 
@@ -52,91 +52,184 @@ __attribute__((noinline)) static void clear_stack(void)
         bytes[i] = 0;
 }
 
-__attribute__((noinline)) static void read_uninitialised(const char *block)
+__attribute__((noinline)) static void read_uninitialised(const char *bytes)
 {
-    if (block[20])
+    if (bytes[20])
         sink = 1;
+}
+
+/* What a fault may spoil; a block that it gave back is NULL after it. */
+static char *before;
+static char *block;
+static char *odd; /* of 61 bytes, the others of 64 */
+static char *after;
+
+static void give(char **which)
+{
+    release(*which);
+    *which = NULL;
+}
+
+static void overflow(void)
+{
+    ((volatile char *)odd)[61] = 1;
+}
+
+static void underflow(void)
+{
+    ((volatile char *)block)[-1] = 1;
+}
+
+static void use_after_free(void)
+{
+    char *stale = block;
+    give(&block);
+    ((volatile char *)stale)[30] = 1;
+}
+
+static void uninitialised(void)
+{
+    read_uninitialised(block);
+}
+
+static void leak(void)
+{
+    leak_one();
+    clear_stack();
+}
+
+static void leak_two(void)
+{
+    leak_cycle();
+    clear_stack();
+}
+
+static void double_free(void)
+{
+    release(block);
+    give(&block);
+}
+
+static void double_free_merged(void)
+{
+    give(&before);
+    double_free();
+}
+
+static void interior_free(void)
+{
+    release(block + 16);
+}
+
+static void misaligned_free(void)
+{
+    release(block + 1);
+}
+
+static void foreign_free(void)
+{
+    int local;
+    release(&local);
+}
+
+static void wild_free(void)
+{
+    release((void *)(uintptr_t)0x1000);
+}
+
+static void realloc_freed(void)
+{
+    char *stale = block;
+    give(&block);
+    sink = resize(stale, 100) != NULL;
+}
+
+static void realloc_interior(void)
+{
+    sink = resize(block + 32, 100) != NULL;
+}
+
+static void usable_size_freed(void)
+{
+    char *stale = block;
+    give(&block);
+    sink = usable(stale) != 0;
+}
+
+/* No fault: sizes down, up, and far up, all of each used. */
+static void realloc_good(void)
+{
+    static const size_t sizes[] = {40, 64, 5000};
+    for (int i = 0; i < 3; i++) {
+        block = resize(block, sizes[i]);
+        memset(block, 1, sizes[i]);
+    }
+}
+
+static void realloc_shrunk(void)
+{
+    block = resize(block, 40);
+    ((volatile char *)block)[40] = 1;
+}
+
+static void realloc_grown(void)
+{
+    block = resize(block, 5001);
+    ((volatile char *)block)[5000] = 1;
+    ((volatile char *)block)[5001] = 1;
+}
+
+static const struct {
+    const char *name;
+    void (*apply)(void);
+} faults[] = {
+    {"overflow", overflow},
+    {"underflow", underflow},
+    {"use-after-free", use_after_free},
+    {"uninitialised", uninitialised},
+    {"leak", leak},
+    {"leak-cycle", leak_two},
+    {"double-free", double_free},
+    {"double-free-merged", double_free_merged},
+    {"interior-free", interior_free},
+    {"misaligned-free", misaligned_free},
+    {"foreign-free", foreign_free},
+    {"wild-free", wild_free},
+    {"realloc-freed", realloc_freed},
+    {"realloc-interior", realloc_interior},
+    {"usable-size-freed", usable_size_freed},
+    {"realloc-good", realloc_good},
+    {"realloc-shrunk", realloc_shrunk},
+    {"realloc-grown", realloc_grown},
+};
+
+/* The four blocks side by side, or each with a hole of `apart` bytes on its right. */
+static void take_blocks(size_t apart)
+{
+    before = malloc(64 + apart);
+    block = malloc(64 + apart);
+    odd = malloc(61 + apart);
+    after = malloc(64 + apart);
+    if (apart == 0)
+        return;
+    before = resize(before, 64);
+    block = resize(block, 64);
+    odd = resize(odd, 61);
+    after = resize(after, 64);
 }
 
 int main(int argc, char **argv)
 {
-    const char *fault = argc > 1 ? argv[1] : "none";
-    size_t apart = argc > 2 ? 256 : 0;
-    char *before = malloc(64 + apart);
-    char *block = malloc(64 + apart);
-    char *odd = malloc(61 + apart);
-    char *after = malloc(64 + apart);
-    if (apart) {
-        before = resize(before, 64);
-        block = resize(block, 64);
-        odd = resize(odd, 61);
-        after = resize(after, 64);
-    }
-    int local;
+    take_blocks(argc > 2 ? 256 : 0);
     printf("%p\n", (void *)block);
     fflush(stdout);
-    if (strcmp(fault, "overflow") == 0) {
-        ((volatile char *)odd)[61] = 1;
-    } else if (strcmp(fault, "underflow") == 0) {
-        ((volatile char *)block)[-1] = 1;
-    } else if (strcmp(fault, "use-after-free") == 0) {
-        release(block);
-        ((volatile char *)block)[30] = 1;
-        block = NULL;
-    } else if (strcmp(fault, "uninitialised") == 0) {
-        read_uninitialised(block);
-    } else if (strcmp(fault, "leak") == 0) {
-        leak_one();
-        clear_stack();
-    } else if (strcmp(fault, "leak-cycle") == 0) {
-        leak_cycle();
-        clear_stack();
-    } else if (strcmp(fault, "double-free") == 0) {
-        release(block);
-        release(block);
-        block = NULL;
-    } else if (strcmp(fault, "double-free-merged") == 0) {
-        release(before);
-        release(block);
-        release(block);
-        before = block = NULL;
-    } else if (strcmp(fault, "interior-free") == 0) {
-        release(block + 16);
-    } else if (strcmp(fault, "misaligned-free") == 0) {
-        release(block + 1);
-    } else if (strcmp(fault, "foreign-free") == 0) {
-        release(&local);
-    } else if (strcmp(fault, "wild-free") == 0) {
-        release((void *)(uintptr_t)0x1000);
-    } else if (strcmp(fault, "realloc-freed") == 0) {
-        release(block);
-        sink = resize(block, 100) != NULL;
-        block = NULL;
-    } else if (strcmp(fault, "realloc-interior") == 0) {
-        sink = resize(block + 32, 100) != NULL;
-    } else if (strcmp(fault, "usable-size-freed") == 0) {
-        release(block);
-        sink = usable(block) != 0;
-        block = NULL;
-    } else if (strcmp(fault, "realloc-good") == 0) {
-        block = resize(block, 40);
-        memset(block, 1, 40);
-        block = resize(block, 64);
-        memset(block, 1, 64);
-        block = resize(block, 5000);
-        memset(block, 1, 5000);
-    } else if (strcmp(fault, "realloc-shrunk") == 0) {
-        block = resize(block, 40);
-        ((volatile char *)block)[40] = 1;
-    } else if (strcmp(fault, "realloc-grown") == 0) {
-        block = resize(block, 5001);
-        ((volatile char *)block)[5000] = 1;
-        ((volatile char *)block)[5001] = 1;
-    }
-    release(before);
-    release(block);
-    release(odd);
-    release(after);
+    for (size_t i = 0; argc > 1 && i < sizeof faults / sizeof *faults; i++)
+        if (strcmp(argv[1], faults[i].name) == 0)
+            faults[i].apply();
+    give(&before);
+    give(&block);
+    give(&odd);
+    give(&after);
     release(kept);
     puts("end");
     return 0;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* How much address space the arena gets, and how it is cut into shards. */
+#include "heap.h"
+
+/* What to ask for under a tool that cannot give terabytes: Valgrind, and AddressSanitizer, which
+ * keeps a byte of its own for each 8 of ours. */
+#define WATCHED_ARENA_SIZE ((size_t)1 << (sizeof(void *) == 8 ? 32 : 29))
+
+/* A shard has at least this much address space, or there are fewer of them. */
+#define LEAST_SHARD_SIZE ((size_t)1 << (sizeof(void *) == 8 ? 36 : 30))
+
+#define LEAST_ARENA_SIZE ((size_t)1 << 20)
+
+/*
+ * Reserves the most that can be had, by halving. Below the limit the system is short of address
+ * space or of what it promises, and the program needs some too: at most half of what is left is
+ * taken.
+ */
+static size_t reserve_most(size_t limit)
+{
+    for (size_t size = limit; size >= LEAST_ARENA_SIZE; size /= 2) {
+        size_t tried = size == limit ? size : size * 2;
+        heap.arena = os_reserve(tried);
+        if (heap.arena) {
+            os_release(heap.arena + size, tried - size);
+            return size;
+        }
+    }
+    return 0;
+}
+
+static bool is_reserved_for_pool(void)
+{
+    size_t pages_size = (heap.options.pool_size + 2 * heap.page_size - 1) & ~(heap.page_size - 1);
+    if (pages_size < heap.options.pool_size ||
+        ffalloc_metadata_size(heap.options.pool_size, heap.options.granule) == 0) {
+        heap_message("FFALLOC_POOL=%zu is no size for a pool: ignored", heap.options.pool_size);
+        return false;
+    }
+    heap.arena = os_reserve(pages_size);
+    if (!heap.arena) {
+        heap_message("FFALLOC_POOL=%zu cannot be reserved: ignored", heap.options.pool_size);
+        return false;
+    }
+    heap.arena_size = pages_size;
+    heap.shard_size = heap.options.pool_size;
+    heap.shard_count = 1;
+    heap.shard_log2 = sizeof(size_t) * 8 - 1;
+    return true;
+}
+
+void heap_reserve(void)
+{
+    if (heap.options.pool_size > 0 && is_reserved_for_pool())
+        return;
+    heap.options.pool_size = 0;
+    bool is_watched = heap.watchers.valgrind || annotate_has_asan();
+    size_t size = reserve_most(is_watched ? WATCHED_ARENA_SIZE : os_reserve_limit());
+    size_t shard_distance = size / SHARD_LIMIT;
+    if (shard_distance < LEAST_SHARD_SIZE)
+        shard_distance = size < LEAST_SHARD_SIZE ? size : LEAST_SHARD_SIZE;
+    heap.arena_size = size;
+    heap.shard_count = shard_distance ? (unsigned)(size / shard_distance) : 0;
+    while (shard_distance >> heap.shard_log2 > 1)
+        heap.shard_log2++;
+    heap.shard_size = shard_distance - heap.page_size;
+}

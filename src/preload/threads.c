@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Which shard is a thread's home, and what happens to the locks at fork. */
+#include <pthread.h>
+
+#include "heap.h"
+
+static pthread_key_t exit_key;
+static bool has_exit_key;
+
+static void leave_home(void *home)
+{
+    __atomic_fetch_sub(&((struct shard *)home)->thread_count, 1, __ATOMIC_RELAXED);
+}
+
+/* The first shard with the fewest threads becomes the thread's home. */
+static struct shard *find_home(void)
+{
+    struct shard *home = &heap.shards[0];
+    for (unsigned i = 1; i < heap.shard_count; i++)
+        if (__atomic_load_n(&heap.shards[i].thread_count, __ATOMIC_RELAXED) <
+            __atomic_load_n(&home->thread_count, __ATOMIC_RELAXED))
+            home = &heap.shards[i];
+    __atomic_fetch_add(&home->thread_count, 1, __ATOMIC_RELAXED);
+    lock_take(&home->lock);
+    bool has_pool = heap_is_ready(home);
+    lock_give(&home->lock);
+    home = has_pool ? home : &heap.shards[0];
+    heap_home = home;
+    if (has_exit_key)
+        pthread_setspecific(exit_key, home);
+    return home;
+}
+
+struct shard *heap_find_home(void)
+{
+    if (__libc_single_threaded)
+        return &heap.shards[0];
+    return heap_home ? heap_home : find_home();
+}
+
+static void prepare_fork(void)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++)
+        lock_take(&heap.shards[i].lock);
+}
+
+static void end_fork_in_parent(void)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++)
+        lock_give(&heap.shards[i].lock);
+}
+
+/* Only the thread that forked lives on. */
+static void end_fork_in_child(void)
+{
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        heap.shards[i].lock.state = 0;
+        heap.shards[i].thread_count = &heap.shards[i] == heap_home;
+    }
+}
+
+void heap_start_threads(void)
+{
+    has_exit_key = pthread_key_create(&exit_key, leave_home) == 0;
+    pthread_atfork(prepare_fork, end_fork_in_parent, end_fork_in_child);
+}

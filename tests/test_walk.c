@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking at a pool: what lies at an address, the walks, the statistics. */
+#include <stdint.h>
+
+#include "ffalloc/ffalloc.h"
+#include "unit.h"
+
+static _Alignas(4096) unsigned char memory[1 << 16];
+
+static struct ffalloc_pool *fresh_pool(size_t size)
+{
+    return ffalloc_init_with(memory, size, &(struct ffalloc_config){.granule = 16});
+}
+
+static struct ffalloc_stats stats_of(const struct ffalloc_pool *pool)
+{
+    struct ffalloc_stats stats;
+    struct ffalloc_fault fault;
+    cr_assert(ffalloc_check(pool, &fault), "%s at %zu", fault.rule, fault.offset);
+    ffalloc_stats(pool, &stats);
+    return stats;
+}
+
+Test(find, names_the_block_or_hole_around_an_address)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    unsigned char *first = ffalloc_malloc(pool, 20000);
+    unsigned char *second = ffalloc_malloc(pool, 20);
+    struct ffalloc_block block;
+    cr_assert(ffalloc_find(pool, first + 10001, &block));
+    cr_assert(block.address == first && block.size == 20000 && block.is_used);
+    cr_assert(ffalloc_find(pool, second + 31, &block) && block.address == second);
+    cr_assert(ffalloc_find(pool, second + 9999, &block) && !block.is_used);
+    cr_assert(block.address == second + 32);
+    cr_assert(!ffalloc_find(pool, memory, &block));
+}
+
+struct seen {
+    size_t count;
+    size_t size;
+    size_t limit;
+    void *last;
+};
+
+static bool see(void *context, const struct ffalloc_block *block)
+{
+    struct seen *seen = context;
+    cr_assert(block->address > seen->last, "not in address order");
+    seen->last = block->address;
+    seen->size += block->size;
+    return ++seen->count < seen->limit;
+}
+
+Test(walk, visits_everything_in_address_order_until_told_to_stop)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    void *blocks[9];
+    for (size_t i = 0; i < 9; i++)
+        blocks[i] = ffalloc_malloc(pool, 16 << i);
+    for (size_t i = 0; i < 9; i += 2)
+        ffalloc_free(pool, blocks[i]);
+    struct seen seen = {.limit = 100};
+    ffalloc_walk(pool, see, &seen);
+    cr_assert(seen.count == 9 && seen.size == stats_of(pool).usable_size, "%zu", seen.count);
+    seen = (struct seen){.limit = 3};
+    ffalloc_walk(pool, see, &seen);
+    cr_assert(seen.count == 3);
+    seen = (struct seen){.limit = 100};
+    ffalloc_walk_holes(pool, 256, see, &seen);
+    cr_assert(seen.count == 3, "%zu holes", seen.count);
+    seen = (struct seen){.limit = 1};
+    ffalloc_walk_holes(pool, 1, see, &seen);
+    cr_assert(seen.count == 1 && seen.size == 16);
+}
+
+Test(stats, count_and_mark_what_happened)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    void *first = ffalloc_malloc(pool, 100);
+    void *second = ffalloc_malloc(pool, 30);
+    ffalloc_free(pool, second);
+    ffalloc_malloc(pool, SIZE_MAX);
+    struct ffalloc_stats stats = stats_of(pool);
+    cr_assert(stats.alloc_count == 2 && stats.free_count == 1 && stats.failed_count == 1);
+    cr_assert(stats.used_size == 112 && stats.peak_used_size == 144);
+    cr_assert(stats.slack_total_size == 14 && stats.high_water_size == 144);
+    cr_assert(stats.least_free_size == stats.usable_size - 144);
+    ffalloc_reset_marks(pool);
+    stats = stats_of(pool);
+    cr_assert(stats.peak_used_size == 112 && stats.high_water_size == 112);
+    cr_assert(stats.largest_request_size == 0 && stats.least_free_size == stats.free_size);
+    ffalloc_free(pool, first);
+    ffalloc_reset_marks(pool);
+    cr_assert(stats_of(pool).high_water_size == 0 && stats_of(pool).peak_used_size == 0);
+}
