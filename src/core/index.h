@@ -57,13 +57,19 @@ static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, siz
         pool->hints[--hint] = (uint32_t)leaf;
 }
 
+/* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */
+static inline bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
+{
+    if (largest <= pool->levels[0][leaf])
+        return false;
+    pool->levels[0][leaf] = (uint8_t)largest;
+    return pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] < largest;
+}
+
 /* A hole of `count` granules starts in `leaf`, in the map already. */
 static inline void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    if (saturated(count) <= pool->levels[0][leaf])
-        return;
-    pool->levels[0][leaf] = (uint8_t)saturated(count);
-    if (pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] < saturated(count))
+    if (index_raise_leaf(pool, leaf, saturated(count)))
         ffalloc_index_raise(pool, leaf, saturated(count));
 }
 

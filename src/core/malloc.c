@@ -104,10 +104,10 @@ __attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool
     return note_freed(pool, end - start);
 }
 
-__attribute__((noinline)) static size_t after_gain(struct ffalloc_pool *pool, size_t leaf,
-                                                   size_t hole_count, size_t freed_size)
+__attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
+                                                    size_t hole_count, size_t freed_size)
 {
-    index_gained(pool, leaf, hole_count);
+    ffalloc_index_raise(pool, leaf, (unsigned)hole_count);
     return freed_size;
 }
 
@@ -141,8 +141,8 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
         return freed_size;
     size_t hole_count = lowest_bit(above) - (left ? highest_bit(below) : position);
     index_lower_hints(pool, leaf, hole_count);
-    if (hole_count > pool->levels[0][leaf])
-        return after_gain(pool, leaf, hole_count, freed_size);
+    if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
+        return after_raise(pool, leaf, hole_count, freed_size);
     return freed_size;
 }
 
