@@ -105,6 +105,12 @@ static void low_node(struct ffalloc_pool *pool)
     pool->levels[1][0]--;
 }
 
+static void high_node(struct ffalloc_pool *pool)
+{
+    pool->stale[0] = NO_LEAF;
+    pool->levels[1][0] = 254;
+}
+
 static void high_hint(struct ffalloc_pool *pool)
 {
     pool->hints[HINTS - 1] = pool->loose[CARVED];
@@ -219,20 +225,35 @@ static const struct {
     const char *name;
     void (*apply)(struct ffalloc_pool *pool);
 } breaks[] = {
-    BREAK("M1", break_first_start),  BREAK("M1", break_sentinel),
-    BREAK("M1", free_sentinel),      BREAK("M1", start_beyond_sentinel),
-    BREAK("M2", hole_without_start), BREAK("M3", adjoining_holes),
-    BREAK("M4", wrong_run_start),    BREAK("M4", wrong_run_end),
-    BREAK("M4", endless_run),        BREAK("X1", low_byte),
-    BREAK("X1", high_byte),          BREAK("X1", byte_of_a_leaf_without_holes),
-    BREAK("X2", low_node),           BREAK("X3", high_hint),
-    BREAK("X3", descending_hints),   BREAK("X3", hint_out_of_the_pool),
-    BREAK("L1", forgotten_tree),     BREAK("L1", forgotten_loose),
-    BREAK("L1", twice_loose),        BREAK("L1", root_in_no_hole),
-    BREAK("L1", child_in_no_hole),   BREAK("L1", child_is_loose),
-    BREAK("L2", children_astray),    BREAK("L3", parent_smaller_than_child),
-    BREAK("C1", wrong_free_count),   BREAK("C1", wrong_least_free),
-    BREAK("C2", low_mark),           BREAK("C2", mark_beyond_the_pool),
+    BREAK("M1", break_first_start),
+    BREAK("M1", break_sentinel),
+    BREAK("M1", free_sentinel),
+    BREAK("M1", start_beyond_sentinel),
+    BREAK("M2", hole_without_start),
+    BREAK("M3", adjoining_holes),
+    BREAK("M4", wrong_run_start),
+    BREAK("M4", wrong_run_end),
+    BREAK("M4", endless_run),
+    BREAK("X1", low_byte),
+    BREAK("X1", high_byte),
+    BREAK("X1", byte_of_a_leaf_without_holes),
+    BREAK("X2", low_node),
+    BREAK("X2", high_node),
+    BREAK("X3", high_hint),
+    BREAK("X3", descending_hints),
+    BREAK("X3", hint_out_of_the_pool),
+    BREAK("L1", forgotten_tree),
+    BREAK("L1", forgotten_loose),
+    BREAK("L1", twice_loose),
+    BREAK("L1", root_in_no_hole),
+    BREAK("L1", child_in_no_hole),
+    BREAK("L1", child_is_loose),
+    BREAK("L2", children_astray),
+    BREAK("L3", parent_smaller_than_child),
+    BREAK("C1", wrong_free_count),
+    BREAK("C1", wrong_least_free),
+    BREAK("C2", low_mark),
+    BREAK("C2", mark_beyond_the_pool),
     BREAK("C3", wrong_block_count),
 };
 

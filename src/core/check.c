@@ -105,12 +105,14 @@ static bool check_tree(struct audit *audit)
     for (unsigned level = 1; level < pool->level_count; level++) {
         last >>= FANOUT_LOG2;
         shift += FANOUT_LOG2;
-        for (size_t node = 0; node <= last; node++)
-            if (!require(audit,
-                         pool->levels[level][node] ==
-                             node_max(pool->levels[level - 1] + (node << FANOUT_LOG2)),
-                         "X2", node << shift))
+        for (size_t node = 0; node <= last; node++) {
+            unsigned byte = pool->levels[level][node];
+            unsigned largest = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
+            bool is_stale = level == 1 && pool->stale[node & (STALE_NODES - 1)] == node;
+            if (!require(audit, byte == largest || (is_stale && byte > largest), "X2",
+                         node << shift))
                 return false;
+        }
     }
     return true;
 }

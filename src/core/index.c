@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "index.h"
 
-/* The leftmost leaf below `node` of `level` whose byte is at least `least`; the node's is. */
+/* The leftmost node of levels[1] at or below `node` whose byte is at least `least`. */
 static size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
-    while (level > 0) {
+    while (level > 1) {
         level--;
         node <<= FANOUT_LOG2;
         node += (size_t)__builtin_ctz(node_at_least(pool->levels[level] + node, least));
@@ -12,21 +12,35 @@ static size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t no
     return node;
 }
 
-/* As ffalloc_index_next, from a leaf that exists. Above the leaves only what is to the right of
- * the path can still matter. */
-static size_t next_from(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+/* The first node of levels[1] to the right of `node` whose byte is at least `least`. */
+static size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
-    size_t node = leaf;
-    unsigned wanted = ~0u << (leaf & (FANOUT - 1));
-    for (unsigned level = 0; level < pool->level_count; level++) {
+    for (unsigned level = 1; level < pool->level_count; level++) {
         size_t first = node & ~(size_t)(FANOUT - 1);
-        unsigned found = node_at_least(pool->levels[level] + first, least) & wanted;
+        unsigned found =
+            node_at_least(pool->levels[level] + first, least) & ~1u << (node & (FANOUT - 1));
         if (found)
             return descend(pool, level, first + (size_t)__builtin_ctz(found), least);
         node >>= FANOUT_LOG2;
-        wanted = ~1u << (node & (FANOUT - 1));
     }
     return NOT_FOUND;
+}
+
+/* As ffalloc_index_next, from a leaf that exists. A stale node may send the search to leaves in
+ * vain: it goes on to the right of them, at most STALE_NODES times. */
+static size_t next_from(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+{
+    for (;;) {
+        size_t first = leaf & ~(size_t)(FANOUT - 1);
+        unsigned found =
+            node_at_least(pool->levels[0] + first, least) & ~0u << (leaf & (FANOUT - 1));
+        if (found)
+            return first + (size_t)__builtin_ctz(found);
+        size_t node = next_node(pool, leaf >> FANOUT_LOG2, least);
+        if (node == NOT_FOUND)
+            return NOT_FOUND;
+        leaf = node << FANOUT_LOG2;
+    }
 }
 
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
@@ -74,12 +88,14 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
     }
 }
 
-/* The node's other bytes are looked at before the byte is written: a load of 16 bytes right after
- * a store of one of them would wait for the store to leave the processor's buffer. */
-void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
+/*
+ * Sets the byte of a node of levels[1] and passes a change on to the levels above. A node's other
+ * bytes are looked at before the byte is written: a load of 16 bytes right after a store of one
+ * of them would wait for the store to leave the processor's buffer.
+ */
+static void set_node(struct ffalloc_pool *pool, size_t node, unsigned now)
 {
-    size_t node = leaf;
-    for (unsigned level = 0;; level++) {
+    for (unsigned level = 1;; level++) {
         uint8_t *bytes = pool->levels[level];
         unsigned before = bytes[node];
         if (now == before)
@@ -97,6 +113,31 @@ void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
         now = others > now ? others : now;
         node = parent;
     }
+}
+
+/* A node's largest child got smaller: its byte may be too high from now on. */
+static void make_stale(struct ffalloc_pool *pool, size_t node)
+{
+    uint32_t *slot = &pool->stale[node & (STALE_NODES - 1)];
+    size_t former = *slot;
+    if (former == node)
+        return;
+    *slot = (uint32_t)node;
+    if (former != NO_LEAF)
+        set_node(pool, former, node_max(pool->levels[0] + (former << FANOUT_LOG2)));
+}
+
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
+{
+    unsigned before = pool->levels[0][leaf];
+    pool->levels[0][leaf] = (uint8_t)now;
+    if (pool->level_count == 1 || now == before)
+        return;
+    size_t node = leaf >> FANOUT_LOG2;
+    if (now > before)
+        ffalloc_index_raise(pool, leaf, now);
+    else if (pool->levels[1][node] == before)
+        make_stale(pool, node);
 }
 
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)

@@ -10,6 +10,12 @@
  * are exact, never bounds: an adversary could otherwise prepare any number of leaves whose bound
  * says yes and whose holes say no.
  *
+ * With one relief: a leaf's largest hole is often taken and soon freed again, and the levels above
+ * need not follow each time. A few nodes of levels[1], the *stale* ones, may be too high (X2). A
+ * search that one of them misleads looks at its 16 leaves in vain and goes on, a fixed number of
+ * times. (Letting the leaves' own bytes be too high was tried and dropped: they are found out at
+ * the very next request.)
+ *
  * Larger holes show as 255 in the tree and are told apart by large.c.
  */
 #ifndef FFALLOC_CORE_INDEX_H

@@ -97,6 +97,8 @@ static void init_hole(struct ffalloc_pool *pool, const struct layout *layout)
     pool->large_root = NO_LEAF;
     pool->loose[CARVED] = NO_LEAF;
     pool->loose[GROWN] = NO_LEAF;
+    for (unsigned i = 0; i < STALE_NODES; i++)
+        pool->stale[i] = NO_LEAF;
     while ((layout->leaf_count - 1) >> pool->path_log2)
         pool->path_log2++;
     map_add_start(pool, 0, true);

@@ -8,9 +8,6 @@
  * large, and all that the index may need is one byte. Two more cases are as simple: the front
  * of a loose large hole, and a block that is freed into it, as long as its start stays in the
  * leaf. Anything else is left to blocks.c, which does all cases.
- *
- * Tried and dropped: letting the bytes of up to 16 leaves be too high until a request finds
- * nothing there. Most are found out at the next request; it saved 4 % of the instructions.
  */
 #include "calls.h"
 

@@ -27,7 +27,8 @@
  * Index
  *   X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf,
  *       255 if that is 255 or more, 0 if there is none.
- *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0.
+ *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. A
+ *       stale node of levels[1] may be higher than its children.
  *   X3  No hole of `count` granules or more starts in a leaf below hints[count - 1], and the
  *       hints ascend.
  * Large holes
@@ -66,8 +67,13 @@
  */
 #define LARGE 256u
 
-/* Sizes in granules, 1 to HINTS, that have a hint of their own. */
-#define HINTS 8u
+/*
+ * Sizes in granules, 1 to HINTS, that have a hint of their own, and nodes that may be stale at a
+ * time, a power of two. With 32 bits a few less, so that a pool of 1024 bytes has 110 granules
+ * of 8.
+ */
+#define HINTS       (WORD_LOG2 == 6 ? 8u : 7u)
+#define STALE_NODES (WORD_LOG2 == 6 ? 2u : 1u)
 
 /* Why a large hole is loose (large.h). */
 enum loose { CARVED, GROWN };
@@ -81,12 +87,13 @@ struct ffalloc_pool {
     struct leaf *leaves;
     unsigned char *blocks; /* address of granule 0 */
     size_t granule_count;
-    uint8_t granule_log2; /* bytes */
-    uint8_t level_count;  /* of the tree; the top level has at most FANOUT nodes */
-    uint8_t is_zeroed;    /* granules from high_water_granules on read as zero */
-    uint8_t path_log2;    /* bits of the largest leaf number */
-    uint32_t large_root;  /* leaf of the tree's root, or NO_LEAF */
-    uint32_t loose[2];    /* leaves of the large holes kept out of the tree, or NO_LEAF */
+    uint8_t granule_log2;        /* bytes */
+    uint8_t level_count;         /* of the tree; the top level has at most FANOUT nodes */
+    uint8_t is_zeroed;           /* granules from high_water_granules on read as zero */
+    uint8_t path_log2;           /* bits of the largest leaf number */
+    uint32_t large_root;         /* leaf of the tree's root, or NO_LEAF */
+    uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
+    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
     uint32_t hints[HINTS];
     size_t free_granules;
     size_t least_free_granules;
