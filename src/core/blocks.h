@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holes become blocks and blocks become holes: the four changes that every public call is made
+ * Holes become blocks and blocks become holes: the three changes that every public call is made
  * of. Each keeps the map, the tree, the hints and the large holes in step, in this order: a
  * large hole leaves its tree while the map still holds its links, the map changes, the tree
  * follows the map.

@@ -6,7 +6,7 @@
  * largest hole that starts in each leaf (X1), each higher level the largest of FANOUT below it
  * (X2). The first leaf from some leaf on with a large enough hole is found by going up until a
  * node to the right has one, then down to the leftmost such child. For the smallest sizes a
- * hint (X3) says from which leaf on to look, and nearly always that leaf is the one. The bytes
+ * hint (X3) says from which leaf on to look, and mostly that leaf is the one. The bytes
  * are exact, never bounds: an adversary could otherwise prepare any number of leaves whose bound
  * says yes and whose holes say no.
  *
