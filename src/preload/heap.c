@@ -6,6 +6,7 @@
 
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
+__thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 
 bool heap_is_ready(struct shard *shard)

@@ -61,6 +61,10 @@ extern struct heap heap;
 /* The thread's home, NULL before its first call that needs one. */
 extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 
+/* The thread is in fork and holds the locks of all shards: the fork handlers of other libraries
+ * may run meanwhile, and allocate. */
+extern __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
+
 /* What free, realloc or malloc_usable_size is called, for the message about a wrong pointer. */
 extern __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 
@@ -94,7 +98,7 @@ static inline struct shard *heap_shard_of(const void *address)
 
 static inline void heap_lock(struct shard *shard)
 {
-    if (!__libc_single_threaded)
+    if (!__libc_single_threaded && !heap_is_forking)
         lock_take(&shard->lock);
 }
 
@@ -102,7 +106,7 @@ static inline void heap_lock(struct shard *shard)
  * be started between two calls: the lock is given back only if it was taken. */
 static inline void heap_unlock(struct shard *shard)
 {
-    if (shard->lock.state != 0)
+    if (shard->lock.state != 0 && !heap_is_forking)
         lock_give(&shard->lock);
 }
 

@@ -21,9 +21,9 @@ static struct shard *find_home(void)
             __atomic_load_n(&home->thread_count, __ATOMIC_RELAXED))
             home = &heap.shards[i];
     __atomic_fetch_add(&home->thread_count, 1, __ATOMIC_RELAXED);
-    lock_take(&home->lock);
+    heap_lock(home);
     bool has_pool = heap_is_ready(home);
-    lock_give(&home->lock);
+    heap_unlock(home);
     home = has_pool ? home : &heap.shards[0];
     heap_home = home;
     if (has_exit_key)
@@ -42,10 +42,12 @@ static void prepare_fork(void)
 {
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_take(&heap.shards[i].lock);
+    heap_is_forking = true;
 }
 
 static void end_fork_in_parent(void)
 {
+    heap_is_forking = false;
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_give(&heap.shards[i].lock);
 }
@@ -53,6 +55,7 @@ static void end_fork_in_parent(void)
 /* Only the thread that forked lives on. */
 static void end_fork_in_child(void)
 {
+    heap_is_forking = false;
     for (unsigned i = 0; i < heap.shard_count; i++) {
         heap.shards[i].lock.state = 0;
         heap.shards[i].thread_count = &heap.shards[i] == heap_home;

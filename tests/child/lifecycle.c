@@ -108,6 +108,18 @@ static void load_plugin(const char *path)
     }
 }
 
+/* The handlers of a library that was loaded before, in this process: two at each fork. */
+static void check_fork_handlers(void)
+{
+#ifdef LIFECYCLE_FORKLIB
+    extern int forklib_allocations;
+    if (forklib_allocations != 2 * (3 * FORKS + 1)) {
+        fprintf(stderr, "%d allocations in fork handlers\n", forklib_allocations);
+        exit(1);
+    }
+#endif
+}
+
 int main(int argc, char **argv)
 {
     pthread_t threads[THREADS];
@@ -130,6 +142,7 @@ int main(int argc, char **argv)
         }
     }
     fork_once(99);
+    check_fork_handlers();
     puts(before_main);
     return 0;
 }
