@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ffalloc/ffalloc.h"
+#include "sound.h"
 #include "unit.h"
 
 static _Alignas(4096) unsigned char memory[1 << 16];
@@ -35,15 +36,6 @@ static struct ffalloc_pool *fresh_pool(size_t size)
         .granule = 16, .on_error = on_error, .on_out_of_memory = on_out_of_memory};
     told_count = 0;
     return ffalloc_init_with(memory, size, &config);
-}
-
-static struct ffalloc_stats stats_of(const struct ffalloc_pool *pool)
-{
-    struct ffalloc_stats stats;
-    struct ffalloc_fault fault;
-    cr_assert(ffalloc_check(pool, &fault), "%s at %zu", fault.rule, fault.offset);
-    ffalloc_stats(pool, &stats);
-    return stats;
 }
 
 Test(init, returns_null_if_and_only_if_not_one_granule_fits)

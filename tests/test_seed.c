@@ -2,6 +2,7 @@
 /* The cases every first-fit allocator is first tried with, in units of one granule. */
 #include <stdint.h>
 
+#include "sound.h"
 #include "twin.h"
 #include "unit.h"
 
@@ -21,15 +22,6 @@ static struct ffalloc_pool *units(size_t count)
 static void *take(struct ffalloc_pool *pool, size_t count)
 {
     return ffalloc_malloc(pool, count * UNIT);
-}
-
-static struct ffalloc_stats stats_of(struct ffalloc_pool *pool)
-{
-    struct ffalloc_stats stats;
-    struct ffalloc_fault fault;
-    cr_assert(ffalloc_check(pool, &fault), "%s at %zu", fault.rule, fault.offset);
-    ffalloc_stats(pool, &stats);
-    return stats;
 }
 
 static size_t unit_of(void *first, void *block)

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "ffalloc/ffalloc.h"
+#include "sound.h"
 #include "unit.h"
 
 static _Alignas(4096) unsigned char memory[1 << 16];
@@ -10,15 +11,6 @@ static _Alignas(4096) unsigned char memory[1 << 16];
 static struct ffalloc_pool *fresh_pool(size_t size)
 {
     return ffalloc_init_with(memory, size, &(struct ffalloc_config){.granule = 16});
-}
-
-static struct ffalloc_stats stats_of(const struct ffalloc_pool *pool)
-{
-    struct ffalloc_stats stats;
-    struct ffalloc_fault fault;
-    cr_assert(ffalloc_check(pool, &fault), "%s at %zu", fault.rule, fault.offset);
-    ffalloc_stats(pool, &stats);
-    return stats;
 }
 
 Test(find, names_the_block_or_hole_around_an_address)

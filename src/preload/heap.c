@@ -21,7 +21,7 @@ bool heap_is_ready(struct shard *shard)
     struct ffalloc_pool *pool = ffalloc_init_with(start, heap.shard_size, &config);
     if (!pool)
         return false;
-    shard->purge_size = (size_t)32 << 20;
+    shard->purge_size = PURGE_STEP;
     shard->poisoned_end = start + metadata_size;
     annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, start + metadata_size,
                     heap.shard_size - metadata_size);
@@ -117,15 +117,13 @@ void heap_start_asan(void)
     heap.watchers.asan = annotate_has_asan();
     if (!heap.watchers.asan || heap.shard_count == 0)
         return;
-    struct ffalloc_stats stats;
+    struct ffalloc_marks marks;
     struct shard *shard = &heap.shards[0];
-    ffalloc_stats(shard->pool, &stats);
-    size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
-    unsigned char *blocks = (unsigned char *)shard->pool + metadata_size;
-    poison_ahead(shard, blocks + stats.high_water_size);
+    ffalloc_marks(shard->pool, &marks);
+    poison_ahead(shard, (unsigned char *)marks.blocks + marks.high_water_size);
     ffalloc_walk(shard->pool, allow_used, NULL);
     if (__lsan_register_root_region)
-        __lsan_register_root_region(blocks, heap.shard_size - metadata_size);
+        __lsan_register_root_region(marks.blocks, marks.usable_size);
 }
 
 /* A block this large is cleared by giving its pages back: those that are never touched cost

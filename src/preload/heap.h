@@ -26,6 +26,9 @@
 
 #define SHARD_LIMIT 16
 
+/* Bytes freed in a shard after which it looks for memory to give back, at least. */
+#define PURGE_STEP ((size_t)32 << 20)
+
 struct shard {
     struct lock lock;
     unsigned thread_count;       /* threads whose home this is */

@@ -12,8 +12,7 @@
 
 #include "heap.h"
 
-#define PURGE_STEP ((size_t)32 << 20) /* bytes */
-#define HOLE_SIZE  ((size_t)256 << 10)
+#define HOLE_SIZE ((size_t)256 << 10) /* bytes */
 
 void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end)
 {

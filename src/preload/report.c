@@ -113,8 +113,8 @@ static int format_least(char *text, size_t size, const struct report *report)
         return snprintf(text, size, "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu\n",
                         report->least_size, person(&a, report->least_size), report->least_size);
     return snprintf(text, size,
-                    "threads used %u pools: run with FFALLOC_POOL=%s for the size of one\n",
-                    report->shards_used, "1G");
+                    "threads used %u pools: run with FFALLOC_POOL=1G for the size of one\n",
+                    report->shards_used);
 }
 
 static int format_text(char *text, size_t size, const struct report *report)
