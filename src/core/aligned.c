@@ -70,11 +70,17 @@ static size_t next_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t cou
                              : ffalloc_index_next(pool, leaf, (unsigned)count);
 }
 
+/* From which leaf on to look. */
+static size_t first_leaf(const struct ffalloc_pool *pool, size_t count)
+{
+    return count > SATURATED ? 0 : pool->hints[hint_of(count)];
+}
+
 /* Step 2 of the rule. */
 static size_t fit_anywhere(struct ffalloc_pool *pool, const struct request *request, size_t *hole)
 {
     size_t count = request->count + request->alignment - 1;
-    size_t leaf = next_leaf(pool, 0, count);
+    size_t leaf = next_leaf(pool, first_leaf(pool, count), count);
     if (leaf == NOT_FOUND)
         return NOT_FOUND;
     *hole = leaf_lowest_fit(pool, leaf, count);
@@ -94,8 +100,7 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
 
     unsigned groups = 0;
     size_t group = NOT_FOUND;
-    size_t leaf =
-        count > SATURATED ? next_leaf(pool, 0, count) : ffalloc_index_find_on(pool, count);
+    size_t leaf = next_leaf(pool, first_leaf(pool, count), count);
     for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
         if (first_granule_of(leaf) >> GROUP_LOG2 != group) {
             group = first_granule_of(leaf) >> GROUP_LOG2;

@@ -5,15 +5,18 @@
 
 #include "blocks.h"
 
-/* Whether `block` is the start of a live block; sets `start` to its granule. This is the one
- * place where a pointer from outside is decoded. */
+/*
+ * Whether `block` is the start of a live block; sets `start` to its granule. This is the one
+ * place where a pointer from outside is decoded. The offset is rotated, not shifted: bits below
+ * the granule come to the top and make the number too large.
+ */
 static inline bool decode(const struct ffalloc_pool *pool, const void *block, size_t *start)
 {
     size_t offset = (uintptr_t)block - (uintptr_t)pool->blocks;
-    size_t granule = offset >> pool->granule_log2;
+    unsigned log2 = pool->granule_log2;
+    size_t granule = offset >> log2 | offset << (WORD_BITS - log2);
     *start = granule;
-    return granule < pool->granule_count && bytes_of(pool, granule) == offset &&
-           map_is_used_start(pool, granule);
+    return granule < pool->granule_count && map_is_used_start(pool, granule);
 }
 
 /* Tells on_error what is wrong with a pointer that did not decode; returns 0. */
@@ -29,10 +32,11 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_
 /* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
 static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
 {
-    size_t free_granules = pool->free_granules - count;
-    pool->free_granules = free_granules;
-    if (free_granules < pool->least_free_granules)
-        pool->least_free_granules = free_granules;
+    size_t granted_granules = pool->granted_granules + count;
+    pool->granted_granules = granted_granules;
+    size_t used_granules = granted_granules - pool->returned_granules;
+    if (used_granules > pool->most_used_granules)
+        pool->most_used_granules = used_granules;
     if (end > pool->high_water_granules)
         pool->high_water_granules = end;
     if (size > pool->largest_request_size)
@@ -44,14 +48,14 @@ static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t 
 {
     note_used(pool, count, start + count, size);
     pool->alloc_count++;
-    pool->slack_total_size += bytes_of(pool, count) - size;
+    pool->requested_size += size;
     return address_of(pool, start);
 }
 
 /* A block of `count` granules was freed; returns its bytes. */
 static inline size_t note_freed(struct ffalloc_pool *pool, size_t count)
 {
-    pool->free_granules += count;
+    pool->returned_granules += count;
     pool->free_count++;
     return bytes_of(pool, count);
 }

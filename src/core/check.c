@@ -72,7 +72,7 @@ static bool check_leaves(struct audit *audit)
 static bool check_blocks(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
-    size_t free_granules = 0;
+    size_t block_granules = 0;
     size_t used_count = 0;
     size_t used_end = 0;
     bool left_is_hole = false;
@@ -82,12 +82,12 @@ static bool check_blocks(struct audit *audit)
         if (!require(audit, !(is_hole && left_is_hole), "M3", start))
             return false;
         left_is_hole = is_hole;
-        free_granules += is_hole ? end - start : 0;
+        block_granules += is_hole ? 0 : end - start;
         used_count += !is_hole;
         used_end = is_hole ? used_end : end;
     }
-    return require(audit, free_granules == pool->free_granules, "C1", 0) &&
-           require(audit, pool->least_free_granules <= free_granules, "C1", 0) &&
+    return require(audit, used_granules(pool) == block_granules, "C1", 0) &&
+           require(audit, pool->most_used_granules >= block_granules, "C1", 0) &&
            require(audit, used_end <= pool->high_water_granules, "C2", used_end) &&
            require(audit, pool->alloc_count - pool->free_count == used_count, "C3", 0);
 }
@@ -121,11 +121,11 @@ static bool check_hints(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     for (unsigned i = 0; i < HINTS; i++) {
-        size_t hint = pool->hints[i];
-        size_t first = ffalloc_index_next(pool, 0, i + 1);
-        if (!require(audit, hint <= leaf_of(pool->granule_count), "X3", 0) ||
-            !require(audit, hint <= first, "X3", first_granule_of(hint)) ||
-            !require(audit, i == 0 || pool->hints[i - 1] <= hint, "X3", first_granule_of(hint)))
+        size_t leaf = pool->hints[i];
+        size_t lowest = ffalloc_index_next(pool, 0, (unsigned)hint_least(i));
+        if (!require(audit, leaf <= leaf_of(pool->granule_count), "X3", 0) ||
+            !require(audit, leaf <= lowest, "X3", first_granule_of(leaf)) ||
+            !require(audit, i == 0 || pool->hints[i - 1] <= leaf, "X3", first_granule_of(leaf)))
             return false;
     }
     return true;

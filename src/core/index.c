@@ -26,10 +26,12 @@ static size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned l
     return NOT_FOUND;
 }
 
-/* As ffalloc_index_next, from a leaf that exists. A stale node may send the search to leaves in
- * vain: it goes on to the right of them, at most STALE_NODES times. */
-static size_t next_from(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
+    if (leaf >= leaf_count_of(pool->granule_count))
+        return NOT_FOUND;
+    /* A stale node may send the search to leaves in vain: it goes on to the right of them, at most
+     * STALE_NODES times. */
     for (;;) {
         size_t first = leaf & ~(size_t)(FANOUT - 1);
         unsigned found =
@@ -43,31 +45,12 @@ static size_t next_from(const struct ffalloc_pool *pool, size_t leaf, unsigned l
     }
 }
 
-size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
-{
-    if (leaf >= leaf_count_of(pool->granule_count))
-        return NOT_FOUND;
-    return next_from(pool, leaf, least);
-}
-
-size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count)
-{
-    size_t hint = hint_of(count);
-    size_t leaf = next_from(pool, pool->hints[hint], (unsigned)count);
-    if (leaf == NOT_FOUND || count > HINTS)
-        return leaf;
-    /* What holds no `count` granules holds no more than that either: raise the larger ones. */
-    while (hint < HINTS && pool->hints[hint] < leaf)
-        pool->hints[hint++] = (uint32_t)leaf;
-    return leaf;
-}
-
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
     const struct leaf *words = &pool->leaves[leaf];
     if (!words->starts)
         return 0;
-    size_t largest = mask_longest(leaf_free_mask(words));
+    size_t largest = mask_longest(leaf_free_mask(words->starts, words->holes));
     if (leaf_ends_in_hole(words)) {
         size_t start = first_granule_of(leaf) + highest_bit(words->holes);
         size_t count = map_next(pool, start) - start;
@@ -115,8 +98,7 @@ static void set_node(struct ffalloc_pool *pool, size_t node, unsigned now)
     }
 }
 
-/* A node's largest child got smaller: its byte may be too high from now on. */
-static void make_stale(struct ffalloc_pool *pool, size_t node)
+void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node)
 {
     uint32_t *slot = &pool->stale[node & (STALE_NODES - 1)];
     size_t former = *slot;
@@ -127,20 +109,14 @@ static void make_stale(struct ffalloc_pool *pool, size_t node)
         set_node(pool, former, node_max(pool->levels[0] + (former << FANOUT_LOG2)));
 }
 
-void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
-{
-    unsigned before = pool->levels[0][leaf];
-    pool->levels[0][leaf] = (uint8_t)now;
-    if (pool->level_count == 1 || now == before)
-        return;
-    size_t node = leaf >> FANOUT_LOG2;
-    if (now > before)
-        ffalloc_index_raise(pool, leaf, now);
-    else if (pool->levels[1][node] == before)
-        make_stale(pool, node);
-}
-
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 {
-    ffalloc_index_set(pool, leaf, ffalloc_index_count(pool, leaf));
+    unsigned before = pool->levels[0][leaf];
+    unsigned now = ffalloc_index_count(pool, leaf);
+    if (now > before) {
+        pool->levels[0][leaf] = (uint8_t)now;
+        ffalloc_index_raise(pool, leaf, now);
+    } else if (index_lower_leaf(pool, leaf, now)) {
+        ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+    }
 }

@@ -5,16 +5,23 @@
  * Sizes up to 255 granules are answered by a tree of bytes. levels[0] has the size of the
  * largest hole that starts in each leaf (X1), each higher level the largest of FANOUT below it
  * (X2). The first leaf from some leaf on with a large enough hole is found by going up until a
- * node to the right has one, then down to the leftmost such child. For the smallest sizes a
- * hint (X3) says from which leaf on to look, and mostly that leaf is the one. The bytes
- * are exact, never bounds: an adversary could otherwise prepare any number of leaves whose bound
- * says yes and whose holes say no.
+ * node to the right has one, then down to the leftmost such child. For small sizes a hint (X3)
+ * says from which leaf on to look, and mostly that leaf is the one. The bytes are exact, never
+ * bounds: an adversary could otherwise prepare any number of leaves whose bound says yes and whose
+ * holes say no.
  *
  * With one relief: a leaf's largest hole is often taken and soon freed again, and the levels above
  * need not follow each time. A few nodes of levels[1], the *stale* ones, may be too high (X2). A
- * search that one of them misleads looks at its 16 leaves in vain and goes on, a fixed number of
- * times. (Letting the leaves' own bytes be too high was tried and dropped: they are found out at
- * the very next request.)
+ * search that one of them misleads looks at its leaves in vain and goes on, a fixed number of
+ * times.
+ *
+ * Tried and dropped, since each cost instructions and time on the recorded traces:
+ *   - leaves whose own byte may be too high: their recount, put off, cost more than at once;
+ *   - hints that name a granule, so that the hole is known without a look at its leaf's other
+ *     holes: true for half of the requests, and the other half and every free paid for it;
+ *   - a look at all 16 leaves of the hint's node at once, without asking whether the hint is
+ *     right: 16 bytes loaded right after one of them was stored wait for the store (up to a third
+ *     of the time).
  *
  * Larger holes show as 255 in the tree and are told apart by large.c.
  */
@@ -27,14 +34,14 @@
 /* The first leaf from `leaf` on in which a hole of `least` (1 to 255) granules starts. */
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
 
+/* Passes on to the levels above that a leaf's byte was raised to `largest`. */
+void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
+
+/* Passes on to the levels above that the largest byte of a node of levels[1] was lowered. */
+void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node);
+
 /* Recounts a leaf's byte from the map and passes a change on to the levels above. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
-
-/* Sets a leaf's byte to `now` and passes a change on to the levels above. */
-void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
-
-/* Passes on that a leaf's byte was raised to `largest`. */
-void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 
 /* The largest hole that starts in a leaf, from the map, saturated. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
@@ -44,23 +51,38 @@ static inline unsigned saturated(size_t count)
     return count < SATURATED ? (unsigned)count : SATURATED;
 }
 
-/* The leaf in which the lowest hole of `count` (1 to 255) granules starts, or NOT_FOUND: the
- * first one from the hint on. Moves the hint. */
-size_t ffalloc_index_find_on(struct ffalloc_pool *pool, size_t count);
-
-/* The place in `hints` for requests of `count` granules. */
+/* The place in `hints` for requests of `count` granules, above 0. */
 static inline size_t hint_of(size_t count)
 {
-    return count < HINTS ? count - 1 : HINTS - 1;
+    if (count <= 8)
+        return count - 1;
+    return count < 16 ? 7 : 8;
+}
+
+/* The least request of a place. */
+static inline size_t hint_least(size_t place)
+{
+    return place < 8 ? place + 1 : 16;
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
  * first that is low enough already ends it. */
 static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    size_t hint = count < HINTS ? count : HINTS;
-    while (hint > 0 && pool->hints[hint - 1] > leaf)
-        pool->hints[--hint] = (uint32_t)leaf;
+    hint *lower = pool->hints + hint_of(count);
+    while (*lower > leaf) {
+        *lower = (hint)leaf;
+        if (lower-- == pool->hints)
+            break;
+    }
+}
+
+/* No hole for `place`, nor for a larger one, starts below `leaf`. */
+static inline void index_raise_hints(struct ffalloc_pool *pool, size_t place, size_t leaf)
+{
+    hint now = leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
+    for (; place < HINTS && pool->hints[place] < now; place++)
+        pool->hints[place] = now;
 }
 
 /* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */
@@ -70,6 +92,16 @@ static inline bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsi
         return false;
     pool->levels[0][leaf] = (uint8_t)largest;
     return pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] < largest;
+}
+
+/* Lowers a leaf's byte to `smaller`, if it is higher; returns whether the levels above must follow.
+ */
+static inline bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned smaller)
+{
+    unsigned before = pool->levels[0][leaf];
+    pool->levels[0][leaf] = (uint8_t)smaller;
+    return smaller != before && pool->level_count > 1 &&
+           pool->levels[1][leaf >> FANOUT_LOG2] == before;
 }
 
 /* A hole of `count` granules starts in `leaf`, in the map already. */

@@ -107,8 +107,6 @@ static void init_hole(struct ffalloc_pool *pool, const struct layout *layout)
     index_gained(pool, 0, count);
     if (count >= LARGE)
         large_add(pool, 0, CARVED);
-    pool->free_granules = count;
-    pool->least_free_granules = count;
 }
 
 struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,

@@ -42,6 +42,13 @@ static inline size_t large_count(const struct ffalloc_pool *pool, uint32_t leaf)
  * starts, or NOT_FOUND. */
 size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count);
 
+/* The start of the lowest hole of at least `count` (LARGE or more) granules, or NOT_FOUND. */
+static inline size_t large_lowest(const struct ffalloc_pool *pool, size_t count)
+{
+    size_t leaf = ffalloc_large_next(pool, 0, count);
+    return leaf == NOT_FOUND ? NOT_FOUND : large_start(pool, (uint32_t)leaf);
+}
+
 void ffalloc_large_insert(struct ffalloc_pool *pool, uint32_t leaf);
 void ffalloc_large_delete(struct ffalloc_pool *pool, uint32_t leaf);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * malloc and free. The usual case of either happens inside one leaf, in registers, and calls
- * nothing that it would have to return from.
+ * malloc and free. The usual case of either happens inside one leaf, in registers, nearly without
+ * a branch, and calls nothing that it would have to return from.
  *
  * A request is cut from a hole that ends in its leaf; a freed block and its neighbours lie in
  * one leaf, which keeps a start before and after them. Then no run changes (M4), no hole is
@@ -10,12 +10,6 @@
  * leaf. Anything else is left to blocks.c, which does all cases.
  */
 #include "calls.h"
-
-/* Bits up to and including the lowest set bit; all if none is set. */
-static inline size_t up_to(size_t bit)
-{
-    return bit ^ (bit - 1);
-}
 
 /* Whether the last hole of `leaf` is a loose one and stays large whatever happens in the leaf. */
 static inline bool is_front_of_loose(const struct ffalloc_pool *pool, size_t leaf)
@@ -33,64 +27,88 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     return ffalloc_place(pool, large_start(pool, (uint32_t)leaf), count, size);
 }
 
-__attribute__((noinline)) static void *malloc_anyhow(struct ffalloc_pool *pool, size_t leaf,
-                                                     size_t count, size_t size)
+/* The lowest fit lies across leaves, or leaves a rest that does: it is at `bit`, or in the last
+ * hole of its leaf if that is 0. */
+__attribute__((noinline)) static void *malloc_across(struct ffalloc_pool *pool, size_t leaf,
+                                                     size_t bit, size_t count, size_t size)
 {
-    return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
+    unsigned position = lowest_bit(bit | bit_of(highest_bit(pool->leaves[leaf].holes)));
+    return ffalloc_place(pool, first_granule_of(leaf) + position, count, size);
 }
 
-/* A leaf's largest hole was taken; `mask` has its free granules that are left. */
+/* A leaf's largest hole was taken, whose size was also the largest of its node. */
 __attribute__((noinline)) static void *after_loss(struct ffalloc_pool *pool, size_t leaf,
-                                                  size_t mask, void *block)
+                                                  void *block)
 {
-    if (leaf_ends_in_hole(&pool->leaves[leaf]))
-        ffalloc_index_recount(pool, leaf);
-    else
-        ffalloc_index_set(pool, leaf, (unsigned)mask_longest(mask));
+    ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
     return block;
 }
 
-/* Serves a request from the leaf that has the lowest hole for it. */
+/* A leaf's largest hole was taken, and its last hole reaches beyond it. */
+__attribute__((noinline)) static void *after_loss_at_end(struct ffalloc_pool *pool, size_t leaf,
+                                                         void *block)
+{
+    ffalloc_index_recount(pool, leaf);
+    return block;
+}
+
+/*
+ * Serves a request from the leaf that has the lowest hole for it. The leaf's byte is counted anew
+ * whichever hole was taken: that is cheaper than to ask.
+ */
 static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
-    if (count >= WORD_BITS)
-        return malloc_anyhow(pool, leaf, count, size);
     struct leaf *words = &pool->leaves[leaf];
     size_t starts = words->starts;
-    size_t mask = leaf_free_mask(words);
+    size_t holes = words->holes;
+    size_t mask = leaf_free_mask(starts, holes);
     size_t runs = mask_runs(mask, count);
-    size_t bit = runs & -runs; /* 0 if the hole reaches beyond the leaf and no other fits */
-    size_t rest = bit << count;
-    size_t above = starts & ~up_to(bit);
-    if (!above && (!rest || !is_front_of_loose(pool, leaf)))
-        return malloc_anyhow(pool, leaf, count, size);
-    mask &= ~(rest - bit);
-    rest &= ~starts; /* nothing if the fit is exact */
-    words->starts = starts | rest;
-    words->holes ^= bit | rest;
+    size_t bit = runs & -runs;
+    size_t end_bit = bit << count;
+    if (!end_bit)
+        return malloc_across(pool, leaf, bit, count, size);
+    size_t rest = end_bit & ~starts; /* nothing if the fit is exact */
+    size_t new_starts = starts | rest;
+    size_t new_holes = holes ^ (bit | rest);
+    bool ends_in_hole = new_holes > (new_starts ^ new_holes);
+    size_t hole_count = 0;
+    if (ends_in_hole && !is_front_of_loose(pool, leaf)) {
+        size_t above = starts & -end_bit;
+        if (!above)
+            return malloc_across(pool, leaf, bit, count, size);
+        hole_count = lowest_bit(above) - lowest_bit(bit);
+    }
+    words->starts = new_starts;
+    words->holes = new_holes;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
-    if (above && lowest_bit(above) - lowest_bit(bit) == pool->levels[0][leaf])
-        return after_loss(pool, leaf, mask, block);
+    if (ends_in_hole)
+        return hole_count == pool->levels[0][leaf] ? after_loss_at_end(pool, leaf, block) : block;
+    if (index_lower_leaf(pool, leaf, mask_longest(mask ^ (end_bit - bit))))
+        return after_loss(pool, leaf, block);
     return block;
 }
 
-__attribute__((noinline)) static void *malloc_without_hint(struct ffalloc_pool *pool, size_t count,
-                                                           size_t size)
+/* The hint is too low, or there is none for just this size. */
+__attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t count,
+                                                  size_t size)
 {
-    size_t leaf = ffalloc_index_find_on(pool, count);
+    size_t place = hint_of(count);
+    size_t leaf = ffalloc_index_next(pool, pool->hints[place], (unsigned)count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return malloc_in(pool, leaf, count, size);
+    index_raise_hints(pool, place + (count != hint_least(place)), leaf);
+    return count < WORD_BITS ? malloc_in(pool, leaf, count, size)
+                             : malloc_across(pool, leaf, 0, count, size);
 }
 
 void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
 {
     size_t count = granules_for(pool, size);
-    if (count > SATURATED)
-        return malloc_large(pool, count, size);
-    size_t leaf = pool->hints[hint_of(count)];
+    if (count > 8)
+        return count > SATURATED ? malloc_large(pool, count, size) : malloc_far(pool, count, size);
+    size_t leaf = pool->hints[count - 1];
     if (pool->levels[0][leaf] < count)
-        return malloc_without_hint(pool, count, size);
+        return malloc_far(pool, count, size);
     return malloc_in(pool, leaf, count, size);
 }
 
@@ -121,22 +139,25 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
     size_t holes = words->holes;
     size_t bit = bit_of(start);
     size_t below = starts & (bit - 1);
-    size_t above = starts & ~up_to(bit);
+    size_t above = starts >> (start & (WORD_BITS - 1)) >> 1;
     if (!below || !above)
         return release_anyhow(pool, start);
-    size_t position = start & (WORD_BITS - 1);
-    size_t count = lowest_bit(above) - position;
-    size_t right = holes & above & -above;
-    size_t left = holes & (size_t)1 << highest_bit(below);
-    above ^= right;
+    size_t count = lowest_bit(above) + 1;
+    size_t right = holes & bit << count;
+    unsigned left = highest_bit(below);
+    bool is_left_hole = holes >> left & 1;
+    unsigned position = is_left_hole ? left : (unsigned)start & (WORD_BITS - 1);
+    starts ^= right | (is_left_hole ? bit : 0);
+    holes ^= right | (is_left_hole ? 0 : bit);
+    above = starts >> position >> 1;
     if (!above && !is_front_of_loose(pool, leaf))
         return release_anyhow(pool, start);
-    words->starts = starts ^ right ^ (left ? bit : 0);
-    words->holes = holes ^ right ^ (left ? 0 : bit);
+    words->starts = starts;
+    words->holes = holes;
     size_t freed_size = note_freed(pool, count);
     if (!above)
         return freed_size;
-    size_t hole_count = lowest_bit(above) - (left ? highest_bit(below) : position);
+    size_t hole_count = lowest_bit(above) + 1;
     index_lower_hints(pool, leaf, hole_count);
     if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
         return after_raise(pool, leaf, hole_count, freed_size);

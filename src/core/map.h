@@ -24,14 +24,14 @@ static inline size_t first_granule_of(size_t leaf)
 }
 
 /* `word` is not 0 in these two. */
-static inline size_t lowest_bit(size_t word)
+static inline unsigned lowest_bit(size_t word)
 {
-    return (size_t)__builtin_ctzl(word);
+    return (unsigned)__builtin_ctzl(word);
 }
 
-static inline size_t highest_bit(size_t word)
+static inline unsigned highest_bit(size_t word)
 {
-    return WORD_BITS - 1 - (size_t)__builtin_clzl(word);
+    return (unsigned)(WORD_BITS - 1) ^ (unsigned)__builtin_clzl(word);
 }
 
 static inline bool map_is_start(const struct ffalloc_pool *pool, size_t granule)
@@ -122,10 +122,10 @@ static inline void map_mark_run(struct ffalloc_pool *pool, size_t start, size_t 
  * used starts 0 and all others 1, adding a hole's bit carries through its granules up to the
  * next used start; what the addition changed is the hole.
  */
-static inline size_t leaf_free_mask(const struct leaf *leaf)
+static inline size_t leaf_free_mask(size_t starts, size_t holes)
 {
-    size_t not_used = ~(leaf->starts & ~leaf->holes);
-    return ((not_used + leaf->holes) ^ not_used) & not_used;
+    size_t not_used = ~starts | holes;
+    return ((not_used + holes) ^ not_used) & not_used;
 }
 
 static inline size_t halve_run(size_t mask, size_t *count)
@@ -191,20 +191,23 @@ static inline size_t mask_longest_from_4(size_t mask, size_t runs4)
 
 /* The length of the longest run of set bits, 0 if none is set. Up to 4 without a branch: most
  * holes are that short. */
-static inline size_t mask_longest(size_t mask)
+static inline unsigned mask_longest(size_t mask)
 {
     size_t runs2 = mask & mask >> 1;
     size_t runs3 = runs2 & runs2 >> 1;
     size_t runs4 = runs2 & runs2 >> 2;
     if (runs4)
-        return mask_longest_from_4(mask, runs4);
-    return (size_t)(mask != 0) + (runs2 != 0) + (runs3 != 0);
+        return (unsigned)mask_longest_from_4(mask, runs4);
+    return (unsigned)(mask != 0) + (runs2 != 0) + (runs3 != 0);
 }
 
 /* The places in `leaf` at which `count` granules are free inside the leaf: a bit for each. */
 static inline size_t leaf_runs(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    return count < WORD_BITS ? mask_runs(leaf_free_mask(&pool->leaves[leaf]), count) : 0;
+    return count < WORD_BITS
+               ? mask_runs(leaf_free_mask(pool->leaves[leaf].starts, pool->leaves[leaf].holes),
+                           count)
+               : 0;
 }
 
 /* Whether the last start of a leaf is a hole: the larger of two words has the higher bit. */
@@ -213,17 +216,13 @@ static inline bool leaf_ends_in_hole(const struct leaf *leaf)
     return leaf->holes > (leaf->starts & ~leaf->holes);
 }
 
-/* The lowest fit in a leaf that has one (X1), given its runs. Only the last hole of a leaf can
- * reach beyond it, so it is the one if no other fits. */
-static inline size_t leaf_lowest_of(const struct ffalloc_pool *pool, size_t leaf, size_t runs)
-{
-    return first_granule_of(leaf) +
-           (runs ? lowest_bit(runs) : highest_bit(pool->leaves[leaf].holes));
-}
-
+/* The lowest fit in a leaf that has one (X1). Only the last hole of a leaf can reach beyond it,
+ * so it is the one if no other fits. */
 static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    return leaf_lowest_of(pool, leaf, leaf_runs(pool, leaf, count));
+    size_t runs = leaf_runs(pool, leaf, count);
+    return first_granule_of(leaf) +
+           (runs ? lowest_bit(runs) : highest_bit(pool->leaves[leaf].holes));
 }
 
 #endif

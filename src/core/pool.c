@@ -33,7 +33,7 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
     size_t end = map_next(pool, start);
-    if (end - start < count) {
+    if (!map_is_hole(pool, start) || end - start < count) {
         raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
         return NULL;
     }
@@ -99,12 +99,13 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
         if (!grow(pool, start, end, count - before))
             return false;
         note_used(pool, count - before, start + count, size);
+        pool->requested_size += bytes_of(pool, count - before);
     } else if (count < before) {
         map_add_start(pool, start + count, false);
         map_mark_run(pool, start, start + count);
         map_mark_run(pool, start + count, end);
         ffalloc_blocks_release(pool, start + count, end);
-        pool->free_granules += before - count;
+        pool->returned_granules += before - count;
     }
     return true;
 }

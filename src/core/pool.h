@@ -29,15 +29,16 @@
  *       255 if that is 255 or more, 0 if there is none.
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. A
  *       stale node of levels[1] may be higher than its children.
- *   X3  No hole of `count` granules or more starts in a leaf below hints[count - 1], and the
- *       hints ascend.
+ *   X3  No hole of hint_least(i) granules or more starts in a leaf below hints[i], and the hints
+ *       ascend.
  * Large holes
  *   L1  Each hole of LARGE granules or more is one of the two loose ones or once in the tree;
  *       nothing else is either.
  *   L2  A hole's place in the tree is on the path that the bits of its leaf number describe.
  *   L3  No hole in the tree is larger than its parent.
  * Counts
- *   C1  free_granules is the sum of the holes, least_free_granules is at most that.
+ *   C1  granted_granules - returned_granules is the sum of the blocks, and most_used_granules
+ *       is at least that.
  *   C2  high_water_granules is not below the end of the highest block.
  *   C3  There are alloc_count - free_count blocks.
  */
@@ -68,12 +69,22 @@
 #define LARGE 256u
 
 /*
- * Sizes in granules, 1 to HINTS, that have a hint of their own, and nodes that may be stale at a
- * time, a power of two. With 32 bits a few less, so that a pool of 1024 bytes has 110 granules
- * of 8.
+ * A hint is half a word, the number of a leaf: with 16 bits it counts no further than 16 MiB at
+ * granule 8. A hint may always be too low.
  */
-#define HINTS       (WORD_LOG2 == 6 ? 8u : 7u)
-#define STALE_NODES (WORD_LOG2 == 6 ? 2u : 1u)
+#if WORD_LOG2 == 6
+typedef uint32_t hint;
+#define HINT_MOST UINT32_MAX
+#else
+typedef uint16_t hint;
+#define HINT_MOST UINT16_MAX
+#endif
+
+/* Sizes of 1 to 8 granules have a hint of their own, the last one is for 16 and more. With these
+ * and the stale nodes, the header leaves a pool of 1024 bytes 110 granules of 8, or 51 of 16 with
+ * 64 bits. */
+#define HINTS       9u
+#define STALE_NODES 2u /* a power of two */
 
 /* Why a large hole is loose (large.h). */
 enum loose { CARVED, GROWN };
@@ -94,15 +105,16 @@ struct ffalloc_pool {
     uint32_t large_root;         /* leaf of the tree's root, or NO_LEAF */
     uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
     uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
-    uint32_t hints[HINTS];
-    size_t free_granules;
-    size_t least_free_granules;
+    uint32_t failed_count;
+    hint hints[HINTS];
+    size_t granted_granules;  /* ever, by all requests together */
+    size_t returned_granules; /* ever, by all frees */
+    size_t most_used_granules;
     size_t high_water_granules;
     size_t alloc_count;
     size_t free_count;
-    size_t failed_count;
+    size_t requested_size; /* ever, of all successful requests together */
     size_t largest_request_size;
-    size_t slack_total_size;
     ffalloc_on_error *on_error;
     ffalloc_on_out_of_memory *on_out_of_memory;
     uint8_t *levels[]; /* level_count of them */
@@ -123,6 +135,11 @@ static inline size_t bytes_of(const struct ffalloc_pool *pool, size_t granules)
 static inline void *address_of(const struct ffalloc_pool *pool, size_t granule)
 {
     return pool->blocks + bytes_of(pool, granule);
+}
+
+static inline size_t used_granules(const struct ffalloc_pool *pool)
+{
+    return pool->granted_granules - pool->returned_granules;
 }
 
 /* How a pool of `granules` granules lies in memory; offsets in bytes from the pool's start. */

@@ -82,16 +82,16 @@ void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
     *stats = (struct ffalloc_stats){
         .granule = bytes_of(pool, 1),
         .usable_size = bytes_of(pool, pool->granule_count),
-        .used_size = bytes_of(pool, pool->granule_count - pool->free_granules),
-        .peak_used_size = bytes_of(pool, pool->granule_count - pool->least_free_granules),
-        .free_size = bytes_of(pool, pool->free_granules),
-        .least_free_size = bytes_of(pool, pool->least_free_granules),
+        .used_size = bytes_of(pool, used_granules(pool)),
+        .peak_used_size = bytes_of(pool, pool->most_used_granules),
+        .free_size = bytes_of(pool, pool->granule_count - used_granules(pool)),
+        .least_free_size = bytes_of(pool, pool->granule_count - pool->most_used_granules),
         .block_count = pool->alloc_count - pool->free_count,
         .alloc_count = pool->alloc_count,
         .free_count = pool->free_count,
         .failed_count = pool->failed_count,
         .largest_request_size = pool->largest_request_size,
-        .slack_total_size = pool->slack_total_size,
+        .slack_total_size = bytes_of(pool, pool->granted_granules) - pool->requested_size,
         .high_water_size = bytes_of(pool, pool->high_water_granules),
     };
     ffalloc_walk_holes(pool, 1, count_hole, stats);
@@ -102,7 +102,7 @@ void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
     *marks = (struct ffalloc_marks){
         .blocks = pool->blocks,
         .usable_size = bytes_of(pool, pool->granule_count),
-        .used_size = bytes_of(pool, pool->granule_count - pool->free_granules),
+        .used_size = bytes_of(pool, used_granules(pool)),
         .high_water_size = bytes_of(pool, pool->high_water_granules),
     };
 }
@@ -110,7 +110,7 @@ void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
 void ffalloc_reset_marks(struct ffalloc_pool *pool)
 {
     size_t last = map_prev(pool, pool->granule_count);
-    pool->least_free_granules = pool->free_granules;
+    pool->most_used_granules = used_granules(pool);
     pool->largest_request_size = 0;
     pool->high_water_granules = map_is_hole(pool, last) ? last : pool->granule_count;
     pool->is_zeroed = 0;
