@@ -29,12 +29,18 @@ static struct ffalloc_pool *example(void)
     return pool;
 }
 
-/* The first granule of a hole in the tree that has a child. */
-static uint32_t parent_in_tree(const struct ffalloc_pool *pool)
+/* A page with a word, and the first leaf of a run in the hole that starts there. */
+static size_t page_with_word(const struct ffalloc_pool *pool)
 {
-    struct links links = ffalloc_large_links(pool, pool->large_root);
-    cr_assert(links.child[0] != NO_LEAF || links.child[1] != NO_LEAF);
-    return pool->large_root;
+    size_t page = 0;
+    while (page_level(pool, 0)[page] == 0)
+        page++;
+    return page;
+}
+
+static size_t leaf_of_large(const struct ffalloc_pool *pool)
+{
+    return ffalloc_large_leaf(pool, page_with_word(pool));
 }
 
 static void break_first_start(struct ffalloc_pool *pool)
@@ -71,18 +77,18 @@ static void adjoining_holes(struct ffalloc_pool *pool)
 
 static void wrong_run_start(struct ffalloc_pool *pool)
 {
-    pool->leaves[pool->large_root + 1].holes++;
+    pool->leaves[leaf_of_large(pool) + 1].holes++;
 }
 
 static void wrong_run_end(struct ffalloc_pool *pool)
 {
-    uint32_t leaf = pool->large_root;
+    size_t leaf = leaf_of_large(pool);
     pool->leaves[leaf + pool->leaves[leaf + 1].holes].holes++;
 }
 
 static void endless_run(struct ffalloc_pool *pool)
 {
-    pool->leaves[pool->large_root + 1].holes = SIZE_MAX;
+    pool->leaves[leaf_of_large(pool) + 1].holes = SIZE_MAX;
 }
 
 static void low_byte(struct ffalloc_pool *pool)
@@ -97,7 +103,7 @@ static void high_byte(struct ffalloc_pool *pool)
 
 static void byte_of_a_leaf_without_holes(struct ffalloc_pool *pool)
 {
-    pool->levels[0][pool->large_root + 1] = 3;
+    pool->levels[0][leaf_of_large(pool) + 1] = 3;
 }
 
 static void low_node(struct ffalloc_pool *pool)
@@ -127,9 +133,24 @@ static void hint_out_of_the_pool(struct ffalloc_pool *pool)
     pool->hints[HINTS - 1] = HINT_MOST;
 }
 
-static void forgotten_tree(struct ffalloc_pool *pool)
+static void forgotten_page(struct ffalloc_pool *pool)
 {
-    pool->large_root = NO_LEAF;
+    page_level(pool, 0)[page_with_word(pool)] = 0;
+}
+
+static void wrong_page(struct ffalloc_pool *pool)
+{
+    page_level(pool, 0)[page_with_word(pool)]++;
+}
+
+static void page_without_a_hole(struct ffalloc_pool *pool)
+{
+    page_level(pool, 0)[page_with_word(pool) + 1] = LARGE;
+}
+
+static void page_of_a_loose_hole(struct ffalloc_pool *pool)
+{
+    page_level(pool, 0)[page_of_leaf(pool->loose[CARVED])] = LARGE;
 }
 
 static void forgotten_loose(struct ffalloc_pool *pool)
@@ -142,52 +163,24 @@ static void twice_loose(struct ffalloc_pool *pool)
     pool->loose[GROWN] = pool->loose[CARVED];
 }
 
-static void root_in_no_hole(struct ffalloc_pool *pool)
+static void loose_without_a_hole(struct ffalloc_pool *pool)
 {
-    pool->large_root++;
+    pool->loose[GROWN] = 0;
 }
 
-static void set_child(struct ffalloc_pool *pool, uint32_t leaf, unsigned side, uint32_t child)
+static void loose_out_of_the_pool(struct ffalloc_pool *pool)
 {
-#if WORD_LOG2 == 6
-    size_t mask = (size_t)UINT32_MAX << (32 * side);
-    pool->leaves[leaf + 2].holes = (pool->leaves[leaf + 2].holes & ~mask) | (size_t)child
-                                                                                << (32 * side);
-#else
-    pool->leaves[leaf + 2 + side].holes = child;
-#endif
+    pool->loose[GROWN] = (uint32_t)leaf_of(pool->granule_count) + 1;
 }
 
-static void child_in_no_hole(struct ffalloc_pool *pool)
+static void low_page_node(struct ffalloc_pool *pool)
 {
-    set_child(pool, parent_in_tree(pool), 0, pool->large_root + 1);
+    page_level(pool, 1)[page_with_word(pool) / PAGE_FANOUT]--;
 }
 
-static void child_is_loose(struct ffalloc_pool *pool)
+static void high_page_node(struct ffalloc_pool *pool)
 {
-    set_child(pool, parent_in_tree(pool), 0, pool->loose[CARVED]);
-}
-
-/* The children of the root change sides. */
-static void children_astray(struct ffalloc_pool *pool)
-{
-    struct links links = ffalloc_large_links(pool, pool->large_root);
-    set_child(pool, pool->large_root, 0, links.child[1]);
-    set_child(pool, pool->large_root, 1, links.child[0]);
-}
-
-/* The largest hole in the tree is made the smallest, by a block at its front... of the map. */
-static void parent_smaller_than_child(struct ffalloc_pool *pool)
-{
-    uint32_t leaf = parent_in_tree(pool);
-    size_t start = large_start(pool, leaf);
-    size_t end = map_next(pool, start);
-    map_add_start(pool, start + LARGE, false);
-    map_mark_run(pool, start, start + LARGE);
-    map_mark_run(pool, start + LARGE, end);
-    pool->granted_granules += end - (start + LARGE);
-    pool->most_used_granules = pool->granule_count;
-    pool->alloc_count++;
+    page_level(pool, 1)[page_with_word(pool) / PAGE_FANOUT]++;
 }
 
 static void wrong_used_count(struct ffalloc_pool *pool)
@@ -202,7 +195,7 @@ static void wrong_peak(struct ffalloc_pool *pool)
 
 static void low_mark(struct ffalloc_pool *pool)
 {
-    pool->high_water_granules = large_start(pool, pool->large_root);
+    pool->high_water_granules = large_start(pool, leaf_of_large(pool));
 }
 
 static void mark_beyond_the_pool(struct ffalloc_pool *pool)
@@ -242,14 +235,16 @@ static const struct {
     BREAK("X3", high_hint),
     BREAK("X3", descending_hints),
     BREAK("X3", hint_out_of_the_pool),
-    BREAK("L1", forgotten_tree),
+    BREAK("L1", forgotten_page),
+    BREAK("L1", wrong_page),
+    BREAK("L1", page_without_a_hole),
+    BREAK("L1", page_of_a_loose_hole),
     BREAK("L1", forgotten_loose),
     BREAK("L1", twice_loose),
-    BREAK("L1", root_in_no_hole),
-    BREAK("L1", child_in_no_hole),
-    BREAK("L1", child_is_loose),
-    BREAK("L2", children_astray),
-    BREAK("L3", parent_smaller_than_child),
+    BREAK("L1", loose_without_a_hole),
+    BREAK("L1", loose_out_of_the_pool),
+    BREAK("L2", low_page_node),
+    BREAK("L2", high_page_node),
     BREAK("C1", wrong_used_count),
     BREAK("C1", wrong_peak),
     BREAK("C2", low_mark),

@@ -131,65 +131,46 @@ static bool check_hints(struct audit *audit)
     return true;
 }
 
-/* Whether a leaf number from the tree is that of a large hole. */
-static bool is_large(const struct ffalloc_pool *pool, uint32_t leaf)
-{
-    return leaf <= leaf_of(pool->granule_count) && pool->leaves[leaf].starts &&
-           pool->leaves[leaf].holes && large_count(pool, leaf) >= LARGE;
-}
-
-/* L2 and L3 for a hole's child on one side; `depth` bits of the path are still ahead. */
-static bool check_child(struct audit *audit, uint32_t leaf, unsigned side, unsigned depth)
+/* L1 for a loose leaf. */
+static bool check_loose(struct audit *audit, uint32_t leaf)
 {
     const struct ffalloc_pool *pool = audit->pool;
-    uint32_t child = ffalloc_large_links(pool, leaf).child[side];
-    size_t place = first_granule_of(leaf);
-    if (child == NO_LEAF)
-        return true;
-    if (!require(audit, is_large(pool, child) && !large_is_loose(pool, child) && depth > 0, "L1",
-                 place))
-        return false;
-    size_t path = ((size_t)leaf >> depth << 1) | side;
-    return require(audit, (size_t)child >> (depth - 1) == path, "L2", place) &&
-           require(audit, large_count(pool, child) <= large_count(pool, leaf), "L3", place);
+    return require(audit,
+                   leaf == NO_LEAF ||
+                       (leaf <= leaf_of(pool->granule_count) && pool->leaves[leaf].starts &&
+                        pool->leaves[leaf].holes && large_count(pool, leaf) >= LARGE),
+                   "L1", 0);
 }
 
-static bool check_children(struct audit *audit, uint32_t leaf, unsigned depth)
+/* What the word of a page is to be. */
+static uint32_t page_word(const struct ffalloc_pool *pool, size_t page)
 {
-    return check_child(audit, leaf, 0, depth) && check_child(audit, leaf, 1, depth);
+    size_t leaf = ffalloc_large_leaf(pool, page);
+    if (!pool->leaves[leaf].starts || !leaf_ends_in_hole(&pool->leaves[leaf]))
+        return 0;
+    size_t count = large_count(pool, leaf);
+    return count < LARGE || large_is_loose(pool, leaf) ? 0 : large_word(count);
 }
 
-/* L1 to L3 for the large hole in `leaf` and all that lie on the way to it from the root. */
-static bool check_large_hole(struct audit *audit, uint32_t leaf)
-{
-    const struct ffalloc_pool *pool = audit->pool;
-    uint32_t there = pool->large_root;
-    unsigned depth = pool->path_log2;
-    while (there != leaf && there != NO_LEAF && depth > 0) {
-        if (!check_children(audit, there, depth))
-            return false;
-        depth--;
-        there = ffalloc_large_links(pool, there).child[leaf >> depth & 1];
-    }
-    return require(audit, (there == leaf) != large_is_loose(pool, leaf), "L1",
-                   first_granule_of(leaf)) &&
-           (there != leaf || check_children(audit, leaf, depth));
-}
-
+/* No large hole starts above the high-water mark, so its page is the last one with a word. */
 static bool check_large(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
-    uint32_t roots[3] = {pool->loose[CARVED], pool->loose[GROWN], pool->large_root};
-    for (unsigned i = 0; i < 3; i++)
-        if (!require(audit, roots[i] == NO_LEAF || is_large(pool, roots[i]), "L1", 0))
-            return false;
-    if (!require(audit, roots[0] == NO_LEAF || roots[0] != roots[1], "L1", 0))
+    if (!check_loose(audit, pool->loose[CARVED]) || !check_loose(audit, pool->loose[GROWN]) ||
+        !require(audit, pool->loose[CARVED] == NO_LEAF || pool->loose[CARVED] != pool->loose[GROWN],
+                 "L1", 0))
         return false;
-    size_t leaf = ffalloc_index_next(pool, 0, SATURATED);
-    while (leaf != NOT_FOUND) {
-        if (large_count(pool, (uint32_t)leaf) >= LARGE && !check_large_hole(audit, (uint32_t)leaf))
-            return false;
-        leaf = ffalloc_index_next(pool, leaf + 1, SATURATED);
+    for (unsigned level = 0; level < pool->page_level_count; level++) {
+        unsigned shift = LARGE_LOG2 + level * PAGE_FANOUT_LOG2;
+        size_t count = page_level_count_of(pool, level);
+        for (size_t i = 0; i < count && i << shift <= pool->high_water_granules; i++) {
+            uint32_t word = page_level(pool, level)[i];
+            bool is_right =
+                level == 0 ? word == page_word(pool, i)
+                           : word == ffalloc_large_largest(pool, level - 1, i << PAGE_FANOUT_LOG2);
+            if (!require(audit, is_right, level == 0 ? "L1" : "L2", i << shift))
+                return false;
+        }
     }
     return true;
 }

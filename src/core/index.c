@@ -1,48 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "index.h"
 
-/* The leftmost node of levels[1] at or below `node` whose byte is at least `least`. */
+/* The first leaf at or below a node of a level, whose byte is at least `least`; FANOUT if its byte
+ * is too high (X2). */
 static size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
-    while (level > 1) {
-        level--;
+    while (level-- > 0) {
         node <<= FANOUT_LOG2;
-        node += (size_t)__builtin_ctz(node_at_least(pool->levels[level] + node, least));
+        node += node_first(pool->levels[level] + node, 0, least);
     }
     return node;
 }
 
-/* The first node of levels[1] to the right of `node` whose byte is at least `least`. */
-static size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
+/* The first leaf from `leaf` on whose byte is at least `least`, or, where a stale node misled the
+ * search, the first one after that node. */
+static size_t next_or_misled(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
-    for (unsigned level = 1; level < pool->level_count; level++) {
-        size_t first = node & ~(size_t)(FANOUT - 1);
+    size_t node = leaf;
+    unsigned from = 0;
+    for (unsigned level = 0; level < pool->level_count; level++) {
+        unsigned position = (unsigned)node & (FANOUT - 1);
         unsigned found =
-            node_at_least(pool->levels[level] + first, least) & ~1u << (node & (FANOUT - 1));
-        if (found)
-            return descend(pool, level, first + (size_t)__builtin_ctz(found), least);
+            node_first(pool->levels[level] + (node - position), position + from, least);
+        if (found < FANOUT)
+            return descend(pool, level, node - position + found, least);
         node >>= FANOUT_LOG2;
+        from = 1;
     }
     return NOT_FOUND;
 }
 
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
-    if (leaf >= leaf_count_of(pool->granule_count))
-        return NOT_FOUND;
-    /* A stale node may send the search to leaves in vain: it goes on to the right of them, at most
-     * STALE_NODES times. */
-    for (;;) {
-        size_t first = leaf & ~(size_t)(FANOUT - 1);
-        unsigned found =
-            node_at_least(pool->levels[0] + first, least) & ~0u << (leaf & (FANOUT - 1));
-        if (found)
-            return first + (size_t)__builtin_ctz(found);
-        size_t node = next_node(pool, leaf >> FANOUT_LOG2, least);
-        if (node == NOT_FOUND)
-            return NOT_FOUND;
-        leaf = node << FANOUT_LOG2;
+    size_t leaf_count = leaf_count_of(pool->granule_count);
+    while (leaf < leaf_count) {
+        leaf = next_or_misled(pool, leaf, least);
+        if (leaf < leaf_count && pool->levels[0][leaf] >= least)
+            return leaf;
     }
+    return NOT_FOUND;
 }
 
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)

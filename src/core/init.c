@@ -31,10 +31,19 @@ void ffalloc_layout(struct layout *layout, size_t granules)
             break;
         count = padded_count(count) >> FANOUT_LOG2;
     }
-    size_t header_size = sizeof(struct ffalloc_pool) + layout->level_count * sizeof(uint8_t *);
+    size_t page_words_size = 0;
+    layout->page_level_count = 0;
+    for (size_t words = page_count_of(granules); words > 0;) {
+        layout->page_level_count++;
+        page_words_size += words * sizeof(uint32_t);
+        words = words > PAGE_FANOUT ? (words + PAGE_FANOUT - 1) >> PAGE_FANOUT_LOG2 : 0;
+    }
+    unsigned pointer_count = layout->level_count + layout->page_level_count;
+    size_t header_size = sizeof(struct ffalloc_pool) + pointer_count * sizeof(uint8_t *);
     layout->leaves_off = align_up(header_size, sizeof(struct leaf));
     layout->levels_off = layout->leaves_off + layout->leaf_count * sizeof(struct leaf);
-    layout->metadata_size = layout->levels_off + nodes_size;
+    layout->pages_off = layout->levels_off + nodes_size;
+    layout->metadata_size = align_up(layout->pages_off + page_words_size, sizeof(struct leaf));
 }
 
 /* Returns the log2 of a valid granule, 0 of an invalid one. */
@@ -79,28 +88,31 @@ static size_t most_granules(uintptr_t pool_address, size_t size, unsigned log2)
     return fit;
 }
 
-static void init_levels(struct ffalloc_pool *pool, const struct layout *layout, uint8_t *nodes)
+static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
 {
+    uint8_t *start = (uint8_t *)pool + layout->levels_off;
     size_t count = layout->leaf_count;
     pool->level_count = (uint8_t)layout->level_count;
     for (unsigned level = 0; level < layout->level_count; level++) {
-        pool->levels[level] = nodes;
-        nodes += padded_count(count);
+        pool->levels[level] = start;
+        start += padded_count(count);
         count = padded_count(count) >> FANOUT_LOG2;
+    }
+    pool->page_level_count = layout->page_level_count > 0;
+    for (unsigned level = 0; level < layout->page_level_count; level++) {
+        pool->levels[layout->level_count + level] = start;
+        start += page_level_count_of(pool, level) * sizeof(uint32_t);
     }
 }
 
 /* The map and the index of a pool that is one hole, over memory that reads as zero. */
-static void init_hole(struct ffalloc_pool *pool, const struct layout *layout)
+static void init_hole(struct ffalloc_pool *pool)
 {
     size_t count = pool->granule_count;
-    pool->large_root = NO_LEAF;
     pool->loose[CARVED] = NO_LEAF;
     pool->loose[GROWN] = NO_LEAF;
     for (unsigned i = 0; i < STALE_NODES; i++)
         pool->stale[i] = NO_LEAF;
-    while ((layout->leaf_count - 1) >> pool->path_log2)
-        pool->path_log2++;
     map_add_start(pool, 0, true);
     map_add_start(pool, count, false);
     map_mark_run(pool, 0, count);
@@ -133,8 +145,8 @@ struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
     pool->is_zeroed = config->is_zeroed;
     pool->on_error = config->on_error;
     pool->on_out_of_memory = config->on_out_of_memory;
-    init_levels(pool, &layout, start + layout.levels_off);
-    init_hole(pool, &layout);
+    init_levels(pool, &layout);
+    init_hole(pool);
     return pool;
 }
 

@@ -24,7 +24,7 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     size_t leaf = ffalloc_large_next(pool, 0, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return ffalloc_place(pool, large_start(pool, (uint32_t)leaf), count, size);
+    return ffalloc_place(pool, large_start(pool, leaf), count, size);
 }
 
 /* The lowest fit lies across leaves, or leaves a rest that does: it is at `bit`, or in the last

@@ -3,7 +3,8 @@
  * A node of the tree of largest holes: FANOUT bytes, looked at all at once. With SSE2 that is
  * 16 bytes in one register; else 8 bytes as two words of 32 bits, compared byte by byte in
  * parallel by arithmetic: so also with 32-bit pointers, where pools are small and 16 bytes a loss.
- * FFALLOC_PLAIN picks the second everywhere, for tests.
+ * Cortex-M4 and its like have instructions for four bytes at once. FFALLOC_PLAIN picks portable
+ * arithmetic everywhere, for tests.
  */
 #ifndef FFALLOC_CORE_NODE_H
 #define FFALLOC_CORE_NODE_H
@@ -19,12 +20,14 @@
 #define FANOUT_LOG2 4
 #define FANOUT      (1u << FANOUT_LOG2)
 
-/* Returns a bit for each of the node's bytes that is at least `least`. */
-static inline unsigned node_at_least(const uint8_t *node, unsigned least)
+/* The first of the node's bytes, from byte `from` on, that is at least `least`; FANOUT if none is.
+ */
+static inline unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
     __m128i bound = _mm_set1_epi8((char)least);
-    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes));
+    int at_least = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes));
+    return (unsigned)__builtin_ctz((unsigned)at_least >> from << from | 1u << FANOUT);
 }
 
 static inline unsigned vector_max(__m128i bytes)
@@ -58,17 +61,27 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 #define FANOUT_LOG2 3
 #define FANOUT      (1u << FANOUT_LOG2)
 
-/* Little-endian whatever the machine, so that byte 0 of the node is bit 0 of the result. */
-static inline uint32_t node_word(const uint8_t *byte)
+#if defined(__ARM_FEATURE_SIMD32) && !defined(FFALLOC_PLAIN)
+
+#include <arm_acle.h>
+
+/* Bit 7 of each byte: x >= bound there. */
+static inline uint32_t bytes_at_least(uint32_t x, uint32_t bound)
 {
-    return (uint32_t)byte[0] | (uint32_t)byte[1] << 8 | (uint32_t)byte[2] << 16 |
-           (uint32_t)byte[3] << 24;
+    __usub8(x, bound);
+    return __sel(0x80808080, 0);
 }
 
-/*
- * Bit 7 of each byte: x >= bound there. The subtraction is kept inside each byte by setting
- * bit 7 of x and clearing it in the bound; where those bits differ they decide, else it does.
- */
+static inline uint32_t bytes_max(uint32_t x, uint32_t y)
+{
+    __usub8(x, y);
+    return __sel(x, y);
+}
+
+#else
+
+/* Bit 7 of each byte: x >= bound there. The subtraction is kept inside each byte by setting
+ * bit 7 of x and clearing it in the bound; where those bits differ they decide, else it does. */
 static inline uint32_t bytes_at_least(uint32_t x, uint32_t bound)
 {
     const uint32_t high = 0x80808080;
@@ -76,30 +89,57 @@ static inline uint32_t bytes_at_least(uint32_t x, uint32_t bound)
     return ((x & ~bound) | (~(x ^ bound) & low_at_least)) & high;
 }
 
-/* Gathers bit 7 of each byte into bits 0 to 3: the product brings them to the top, in order. */
-static inline unsigned gather(uint32_t high_bits)
+static inline uint32_t bytes_max(uint32_t x, uint32_t y)
 {
-    return (unsigned)(((high_bits >> 7) * 0x10204080u) >> 28) & 0xf;
+    uint32_t high = bytes_at_least(x, y);
+    uint32_t mask = (high << 1) - (high >> 7);
+    return (x & mask) | (y & ~mask);
 }
 
-static inline unsigned node_at_least(const uint8_t *node, unsigned least)
+#endif
+
+/* Nodes lie at multiples of 8. Byte 0 of four is the lowest, whatever the machine. */
+static inline uint32_t node_word(const uint8_t *byte)
+{
+    uint32_t word;
+    __builtin_memcpy(&word, __builtin_assume_aligned(byte, sizeof word), sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap32(word);
+#endif
+    return word;
+}
+
+static inline unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
 {
     uint32_t bound = least * 0x01010101u;
-    return gather(bytes_at_least(node_word(node), bound)) |
-           gather(bytes_at_least(node_word(node + 4), bound)) << 4;
+    uint32_t found = 0;
+    if (from < 4)
+        found = bytes_at_least(node_word(node), bound) & UINT32_MAX << 8 * from;
+    if (found)
+        return (unsigned)__builtin_ctz(found) >> 3;
+    from = from < 4 ? 0 : from - 4;
+    found = bytes_at_least(node_word(node + 4), bound) >> 4 * from >> 4 * from;
+    return found ? 4 + from + ((unsigned)__builtin_ctz(found) >> 3) : FANOUT;
 }
 
-static inline unsigned node_max_but(const uint8_t *node, unsigned child)
+static inline unsigned largest_of(uint32_t bytes, uint32_t more)
 {
-    unsigned max = 0;
-    for (unsigned i = 0; i < FANOUT; i++)
-        max = i != child && node[i] > max ? node[i] : max;
-    return max;
+    bytes = bytes_max(bytes, more);
+    bytes = bytes_max(bytes, bytes >> 16);
+    return bytes_max(bytes, bytes >> 8) & 0xff;
 }
 
 static inline unsigned node_max(const uint8_t *node)
 {
-    return node_max_but(node, FANOUT);
+    return largest_of(node_word(node), node_word(node + 4));
+}
+
+static inline unsigned node_max_but(const uint8_t *node, unsigned child)
+{
+    uint32_t others = ~((uint32_t)0xff << 8 * (child & 3));
+    uint32_t low = node_word(node);
+    uint32_t high = node_word(node + 4);
+    return child < 4 ? largest_of(low & others, high) : largest_of(low, high & others);
 }
 
 #endif

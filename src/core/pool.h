@@ -6,6 +6,7 @@
  *   | struct ffalloc_pool, with a pointer to each level of the tree
  *   | leaves: the map, two bits per granule
  *   | levels[0], levels[1], ...: the tree of largest holes, one byte per leaf and node
+ *   | further levels: the sizes of large holes, one word per page and node
  *   | blocks: granule 0, 1, 2, ... and nothing of ours between them
  *
  * A *leaf* is one machine word of granules: in `starts` a bit for each granule at which a block
@@ -15,9 +16,7 @@
  *
  * A leaf in which no block starts lies inside one long block, and its `holes` word is ours to
  * use. The first and the last leaf of such a run hold the run's length there: the next and the
- * previous start are found in O(1) across any distance. Holes of LARGE granules and more are
- * linked into a search tree (large.c) by further words of their runs. So neither a summary of
- * empty leaves nor an index of large holes takes any memory of its own.
+ * previous start are found in O(1) across any distance, and no summary of empty leaves is needed.
  *
  * Map
  *   M1  Granule 0 and the sentinel are starts, the sentinel is used, nothing starts beyond it.
@@ -32,11 +31,9 @@
  *   X3  No hole of hint_least(i) granules or more starts in a leaf below hints[i], and the hints
  *       ascend.
  * Large holes
- *   L1  Each hole of LARGE granules or more is one of the two loose ones or once in the tree;
- *       nothing else is either.
- *   L2  A hole's place in the tree is on the path that the bits of its leaf number describe.
- *   L3  No hole in the tree is larger than its parent.
- * Counts
+ *   L1  The word of a page is the size in granules of the hole of LARGE granules or more that
+ * starts in it, and 0 if there is none or it is one of the two loose ones. A loose leaf has one. L2
+ * On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children. Counts
  *   C1  granted_granules - returned_granules is the sum of the blocks, and most_used_granules
  *       is at least that.
  *   C2  high_water_granules is not below the end of the highest block.
@@ -62,11 +59,11 @@
 #define NO_LEAF   UINT32_MAX /* no leaf */
 #define SATURATED 255u       /* granules; the tree's bytes count no further */
 
-/*
- * Granules. A hole this large covers at least 3 whole leaves after its own: a run's two ends
- * and, between them, room for two links of 32 bits. 255 would not always do.
- */
-#define LARGE 256u
+/* Granules. Two holes this large cannot start within as many granules: those are a *page*. */
+#define LARGE_LOG2       8u
+#define LARGE            (1u << LARGE_LOG2)
+#define PAGE_FANOUT_LOG2 3u
+#define PAGE_FANOUT      ((size_t)1 << PAGE_FANOUT_LOG2)
 
 /*
  * A hint is half a word, the number of a leaf: with 16 bits it counts no further than 16 MiB at
@@ -101,8 +98,7 @@ struct ffalloc_pool {
     uint8_t granule_log2;        /* bytes */
     uint8_t level_count;         /* of the tree; the top level has at most FANOUT nodes */
     uint8_t is_zeroed;           /* granules from high_water_granules on read as zero */
-    uint8_t path_log2;           /* bits of the largest leaf number */
-    uint32_t large_root;         /* leaf of the tree's root, or NO_LEAF */
+    uint8_t page_level_count;    /* in use: more when a higher page is; 0 if there are none */
     uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
     uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
     uint32_t failed_count;
@@ -117,7 +113,7 @@ struct ffalloc_pool {
     size_t largest_request_size;
     ffalloc_on_error *on_error;
     ffalloc_on_out_of_memory *on_out_of_memory;
-    uint8_t *levels[]; /* level_count of them */
+    uint8_t *levels[]; /* level_count of bytes, then page_level_count of words */
 };
 
 /* Granules for a request of `size` bytes: at least one, and no size wraps. */
@@ -148,7 +144,9 @@ struct layout {
     size_t leaves_off;
     size_t levels_off;
     size_t metadata_size;
+    size_t pages_off;
     unsigned level_count;
+    unsigned page_level_count;
 };
 void ffalloc_layout(struct layout *layout, size_t granules);
 
@@ -156,6 +154,11 @@ void ffalloc_layout(struct layout *layout, size_t granules);
 static inline size_t leaf_count_of(size_t granules)
 {
     return (granules >> WORD_LOG2) + 1;
+}
+
+static inline size_t page_count_of(size_t granules)
+{
+    return granules >> LARGE_LOG2;
 }
 
 /* Entries of a level that has `count` of them, padded to whole nodes. */
