@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loads of several threads on malloc and free; prints millions of calls a second, all threads
+ * together.
+ *
+ *   threads MODE THREADS SECONDS
+ *
+ *   independent   each thread replaces random blocks of its own
+ *   server        the same, and each thread hands its blocks to a successor and ends now and then
+ *                 (the load of Larson and Krishnan, "Memory Allocation for Long-Running Server
+ *                 Applications", 1998): blocks are freed by threads that did not allocate them
+ *   pipeline      pairs of threads: one allocates and writes, the other reads and frees
+ *   short-lived   threads that make 2000 calls each come and go
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SLOTS       1000u
+#define GENERATION  100000u /* calls of a server thread's life */
+#define SHORT_LIFE  2000u
+#define RING        1024u
+#define THREAD_MOST 64u
+
+struct worker {
+    pthread_t thread;
+    uint64_t seed;
+    _Atomic uint64_t call_count;
+    void *slots[SLOTS];
+    /* pipeline: filled by this worker, emptied by the next one */
+    _Atomic size_t head;
+    char apart[64];
+    _Atomic size_t tail;
+    void *_Atomic ring[RING];
+};
+
+static struct worker workers[THREAD_MOST];
+static atomic_bool is_over;
+
+static uint64_t draw(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+/* Mostly small, as programs are: 8 to 512 bytes, one in 64 up to 8 KiB. */
+static size_t draw_size(uint64_t *seed)
+{
+    uint64_t bits = draw(seed);
+    return 8 + (bits % 64 == 0 ? (bits >> 8) % 8192 : (bits >> 8) % 504);
+}
+
+static void *make(struct worker *worker)
+{
+    size_t size = draw_size(&worker->seed);
+    unsigned char *block = malloc(size);
+    if (!block) {
+        fputs("threads: out of memory\n", stderr);
+        exit(1);
+    }
+    block[0] = 1;
+    block[size - 1] = 1;
+    return block;
+}
+
+/* Replaces blocks in random slots: two calls each. */
+static void replace(struct worker *worker, unsigned calls)
+{
+    for (unsigned i = 0; i < calls; i += 2) {
+        void **slot = &worker->slots[draw(&worker->seed) % SLOTS];
+        free(*slot);
+        *slot = make(worker);
+    }
+    atomic_fetch_add_explicit(&worker->call_count, calls, memory_order_relaxed);
+}
+
+static void free_slots(struct worker *worker)
+{
+    for (unsigned i = 0; i < SLOTS; i++) {
+        free(worker->slots[i]);
+        worker->slots[i] = NULL;
+    }
+}
+
+static void *work_independently(void *argument)
+{
+    struct worker *worker = argument;
+    while (!is_over)
+        replace(worker, 1000);
+    free_slots(worker);
+    return NULL;
+}
+
+static void *serve(void *argument)
+{
+    struct worker *worker = argument;
+    for (unsigned calls = 0; calls < GENERATION && !is_over; calls += 1000)
+        replace(worker, 1000);
+    return NULL;
+}
+
+static void *live_shortly(void *argument)
+{
+    struct worker *worker = argument;
+    replace(worker, SHORT_LIFE);
+    free_slots(worker);
+    return NULL;
+}
+
+/* Runs `life` again and again, each time in a new thread. */
+static void *keep_alive(struct worker *worker, void *(*life)(void *))
+{
+    while (!is_over) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, life, worker))
+            abort();
+        pthread_join(thread, NULL);
+    }
+    free_slots(worker);
+    return NULL;
+}
+
+static void *keep_server(void *worker)
+{
+    return keep_alive(worker, serve);
+}
+
+static void *keep_short_lived(void *worker)
+{
+    return keep_alive(worker, live_shortly);
+}
+
+static void *produce(void *argument)
+{
+    struct worker *worker = argument;
+    size_t head = 0;
+    while (!is_over) {
+        while (head - atomic_load_explicit(&worker->tail, memory_order_acquire) == RING) {
+            if (is_over)
+                return NULL;
+            sched_yield();
+        }
+        worker->ring[head % RING] = make(worker);
+        atomic_store_explicit(&worker->head, ++head, memory_order_release);
+    }
+    return NULL;
+}
+
+static void *consume(void *argument)
+{
+    struct worker *worker = argument;
+    struct worker *source = worker - 1;
+    size_t tail = 0;
+    for (;;) {
+        size_t head = atomic_load_explicit(&source->head, memory_order_acquire);
+        if (head == tail) {
+            if (is_over)
+                return NULL;
+            sched_yield();
+            continue;
+        }
+        atomic_fetch_add_explicit(&worker->call_count, 2 * (head - tail), memory_order_relaxed);
+        for (; tail != head; tail++)
+            free(source->ring[tail % RING]);
+        atomic_store_explicit(&source->tail, tail, memory_order_release);
+    }
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void *(*even)(void *);
+        void *(*odd)(void *);
+    } modes[] = {{"independent", work_independently, work_independently},
+                 {"server", keep_server, keep_server},
+                 {"pipeline", produce, consume},
+                 {"short-lived", keep_short_lived, keep_short_lived}};
+    unsigned count = argc == 4 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+    double seconds = argc == 4 ? strtod(argv[3], NULL) : 0;
+    for (unsigned mode = 0; count > 0 && count <= THREAD_MOST && mode < 4; mode++) {
+        if (strcmp(argv[1], modes[mode].name) != 0)
+            continue;
+        for (unsigned i = 0; i < count; i++)
+            workers[i].seed = 88172645463325252u + i * 1234567u;
+        double start = now();
+        for (unsigned i = 0; i < count; i++)
+            if (pthread_create(&workers[i].thread, NULL, i % 2 ? modes[mode].odd : modes[mode].even,
+                               &workers[i]))
+                abort();
+        nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)},
+                  NULL);
+        uint64_t calls = 0;
+        for (unsigned i = 0; i < count; i++)
+            calls += workers[i].call_count;
+        double taken = now() - start;
+        is_over = true;
+        for (unsigned i = 0; i < count; i++)
+            pthread_join(workers[i].thread, NULL);
+        printf("%.3f\n", (double)calls / taken * 1e-6);
+        return 0;
+    }
+    fputs("usage: threads independent|server|pipeline|short-lived THREADS SECONDS\n", stderr);
+    return 2;
+}
