@@ -4,6 +4,7 @@
 import os
 import pathlib
 import resource
+import signal
 import tempfile
 
 from support import CHILDREN, LIBRARY, SOURCE, TestCase, need, run
@@ -119,6 +120,18 @@ class Contract(TestCase):
         ):
             with self.subTest(variables):
                 self.assert_ends_well(run([CHILDREN / "contract"], **variables))
+
+    def test_what_another_thread_frees_is_free_before_the_next_request(self):
+        for variables in ({}, {"FFALLOC_POOL": "256M"}, {"FFALLOC_CHECK": "1", "FFALLOC_POOL": "128M"}):
+            for case in ("order", "fork"):
+                with self.subTest(case, **variables):
+                    self.assert_ends_well(run([CHILDREN / "remote", case], **variables))
+
+    def test_what_another_thread_frees_wrongly_is_told(self):
+        for case, message in (("twice", "double free of "), ("inside", "is 16 bytes inside a block of 48 ")):
+            process = run([CHILDREN / "remote", case])
+            self.assertEqual(process.returncode, -signal.SIGABRT)
+            self.assertIn(message, process.stderr)
 
     def test_memory_goes_back_and_fresh_memory_is_not_touched(self):
         self.assert_ends_well(run([CHILDREN / "residence"]))

@@ -52,7 +52,7 @@ void heap_start(void)
         heap_message("no memory can be reserved: every request will fail");
         return;
     }
-    heap.shards[0].thread_count = 1;
+    heap.shards[0].inbox.reader_count = 1;
     heap_home = &heap.shards[0];
     heap.is_plain = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
                     heap.options.check_every == 0 && heap.options.fill < 0;
@@ -217,6 +217,18 @@ static struct shard *owner_of(const void *block)
         return shard;
     heap_report_foreign(block);
     return NULL;
+}
+
+void heap_empty_inbox(struct shard *shard)
+{
+    const char *call = heap_call;
+    heap_call = NULL; /* what is wrong with one of these is a free */
+    void *block;
+    while ((block = inbox_next(&shard->inbox)) != NULL) {
+        inbox_drop(&shard->inbox);
+        heap_note_freed(shard, ffalloc_release(shard->pool, block));
+    }
+    heap_call = call;
 }
 
 bool heap_resize(void *block, size_t size)

@@ -6,7 +6,8 @@
  * *shards*; each is an unchanged pool of the core with its own lock. A process with one thread
  * uses the first and takes no lock (glibc says so in __libc_single_threaded). A thread has a
  * home shard, the one with the fewest threads when it first calls; a request that its home
- * cannot serve goes on to the next. A free goes to the shard that owns the address.
+ * cannot serve goes on to the next. A free goes to the shard that owns the address, by way of its
+ * inbox if that is not the thread's home.
  *
  * With FFALLOC_POOL there is one shard of exactly that much memory.
  *
@@ -21,6 +22,7 @@
 
 #include "annotate.h"
 #include "ffalloc/ffalloc.h"
+#include "inbox.h"
 #include "lock.h"
 #include "options.h"
 
@@ -31,11 +33,11 @@
 
 struct shard {
     struct lock lock;
-    unsigned thread_count;       /* threads whose home this is */
     struct ffalloc_pool *pool;   /* NULL until first used */
     size_t freed_size;           /* bytes, since memory was last given back */
     size_t purge_size;           /* when freed_size gets there, look for memory to give back */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
+    struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));
 
 struct heap {
@@ -99,10 +101,15 @@ static inline struct shard *heap_shard_of(const void *address)
     return offset < heap.arena_size && shard < heap.shard_count ? &heap.shards[shard] : NULL;
 }
 
+/* Frees what waits in the shard's inbox, the lock being held. */
+void heap_empty_inbox(struct shard *shard);
+
 static inline void heap_lock(struct shard *shard)
 {
     if (!__libc_single_threaded && !heap_is_forking)
         lock_take(&shard->lock);
+    if (__builtin_expect(inbox_next(&shard->inbox) != NULL, 0))
+        heap_empty_inbox(shard);
 }
 
 /* A thread can neither be started nor end while the caller holds a lock, but the first one can
@@ -156,6 +163,22 @@ static inline void *heap_home_malloc(size_t size)
     void *block = ffalloc_malloc(home->pool, size);
     heap_unlock(home);
     return block;
+}
+
+/* To the thread's own home, or the inbox of another. */
+static inline bool heap_home_free(void *block)
+{
+    struct shard *home = heap_home;
+    struct shard *shard = heap_shard_of(block);
+    if (!heap.is_plain || !shard)
+        return false;
+    if (shard != home)
+        return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 &&
+               inbox_put(&shard->inbox, block);
+    heap_lock(home);
+    heap_note_freed(home, ffalloc_release(home->pool, block));
+    heap_unlock(home);
+    return true;
 }
 
 /* reserve.c: reserves the arena and sets what describes it; no shard if nothing can be had. */

@@ -76,7 +76,7 @@ __attribute__((always_inline)) static inline void release(void *block)
         heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
         return;
     }
-    if (!block)
+    if (!block || heap_home_free(block))
         return;
     if (is_passed_through()) {
         __libc_free(block);

@@ -9,7 +9,7 @@ static bool has_exit_key;
 
 static void leave_home(void *home)
 {
-    __atomic_fetch_sub(&((struct shard *)home)->thread_count, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&((struct shard *)home)->inbox.reader_count, 1, __ATOMIC_RELAXED);
 }
 
 /* The first shard with the fewest threads becomes the thread's home. */
@@ -17,10 +17,10 @@ static struct shard *find_home(void)
 {
     struct shard *home = &heap.shards[0];
     for (unsigned i = 1; i < heap.shard_count; i++)
-        if (__atomic_load_n(&heap.shards[i].thread_count, __ATOMIC_RELAXED) <
-            __atomic_load_n(&home->thread_count, __ATOMIC_RELAXED))
+        if (__atomic_load_n(&heap.shards[i].inbox.reader_count, __ATOMIC_RELAXED) <
+            __atomic_load_n(&home->inbox.reader_count, __ATOMIC_RELAXED))
             home = &heap.shards[i];
-    __atomic_fetch_add(&home->thread_count, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&home->inbox.reader_count, 1, __ATOMIC_RELAXED);
     heap_lock(home);
     bool has_pool = heap_is_ready(home);
     heap_unlock(home);
@@ -52,13 +52,25 @@ static void end_fork_in_parent(void)
         lock_give(&heap.shards[i].lock);
 }
 
-/* Only the thread that forked lives on. */
+/* Only the thread that forked lives on. A slot of an inbox that another one had reserved stays
+ * empty for ever: the filled ones beyond it are taken all the same, and the ring begins anew. */
+static void reset_inbox(struct shard *shard)
+{
+    struct inbox *inbox = &shard->inbox;
+    for (; inbox->head != inbox->tail; inbox_drop(inbox)) {
+        void *block = inbox_next(inbox);
+        if (block)
+            heap_note_freed(shard, ffalloc_release(shard->pool, block));
+    }
+}
+
 static void end_fork_in_child(void)
 {
     heap_is_forking = false;
     for (unsigned i = 0; i < heap.shard_count; i++) {
         heap.shards[i].lock.state = 0;
-        heap.shards[i].thread_count = &heap.shards[i] == heap_home;
+        reset_inbox(&heap.shards[i]);
+        heap.shards[i].inbox.reader_count = &heap.shards[i] == heap_home;
     }
 }
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks of one thread freed by another, by way of the inbox of their shard.
+ *
+ *   remote order    what another thread freed is free before the owner's next request
+ *   remote fork     also in a child that is forked meanwhile
+ *   remote twice    a block freed by another thread and then by its owner: a double free
+ *   remote inside   a pointer into a block, freed by another thread
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COUNT 1000
+
+static void *blocks[COUNT];
+static size_t shift;
+
+static void *free_all(void *count)
+{
+    for (size_t i = 0; i < *(size_t *)count; i++)
+        free((char *)blocks[i] + shift);
+    return NULL;
+}
+
+static void free_elsewhere(size_t count)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, free_all, &count))
+        abort();
+    pthread_join(thread, NULL);
+}
+
+static void *do_nothing(void *nothing)
+{
+    return nothing;
+}
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "remote: %s\n", what);
+    return 1;
+}
+
+/* The same blocks come again, from the lowest address on, as if the owner had freed them. */
+static int take_again(size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (malloc(48) != blocks[i])
+            return fail("a block that was freed is not the lowest hole");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc == 2 ? argv[1] : "";
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, do_nothing, NULL)) /* what a thread needs is there now */
+        abort();
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = malloc(48);
+    if (strcmp(what, "order") == 0) {
+        for (size_t count = 1; count <= COUNT; count += count / 3 + 1) {
+            free_elsewhere(count);
+            if (take_again(count))
+                return 1;
+        }
+        return 0;
+    }
+    if (strcmp(what, "fork") == 0) {
+        free_elsewhere(50);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(take_again(50));
+        int status;
+        if (waitpid(child, &status, 0) != child || status != 0)
+            return fail("the child failed");
+        return take_again(50);
+    }
+    if (strcmp(what, "twice") == 0) {
+        free_elsewhere(1);
+        free(blocks[0]);
+    } else if (strcmp(what, "inside") == 0) {
+        shift = 16;
+        free_elsewhere(1);
+        free(blocks[1]);
+    }
+    return fail("nothing was noticed");
+}
