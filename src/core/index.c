@@ -72,7 +72,7 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
  * bytes are looked at before the byte is written: a load of 16 bytes right after a store of one
  * of them would wait for the store to leave the processor's buffer.
  */
-static void set_node(struct ffalloc_pool *pool, size_t node, unsigned now)
+__attribute__((noinline)) static void set_node(struct ffalloc_pool *pool, size_t node, unsigned now)
 {
     for (unsigned level = 1;; level++) {
         uint8_t *bytes = pool->levels[level];
@@ -98,21 +98,17 @@ void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node)
 {
     uint32_t *slot = &pool->stale[node & (STALE_NODES - 1)];
     size_t former = *slot;
-    if (former == node)
-        return;
     *slot = (uint32_t)node;
-    if (former != NO_LEAF)
-        set_node(pool, former, node_max(pool->levels[0] + (former << FANOUT_LOG2)));
+    if (former == node || former == NO_LEAF)
+        return;
+    unsigned now = node_max(pool->levels[0] + (former << FANOUT_LOG2));
+    if (now != pool->levels[1][former])
+        set_node(pool, former, now);
 }
 
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 {
-    unsigned before = pool->levels[0][leaf];
     unsigned now = ffalloc_index_count(pool, leaf);
-    if (now > before) {
-        pool->levels[0][leaf] = (uint8_t)now;
-        ffalloc_index_raise(pool, leaf, now);
-    } else if (index_lower_leaf(pool, leaf, now)) {
+    if (index_lower_leaf(pool, leaf, now))
         ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
-    }
 }

@@ -40,7 +40,8 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
 /* Passes on to the levels above that the largest byte of a node of levels[1] was lowered. */
 void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node);
 
-/* Recounts a leaf's byte from the map and passes a change on to the levels above. */
+/* Recounts the byte of a leaf that lost a hole, from the map, and passes a change on to the levels
+ * above. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
 /* The largest hole that starts in a leaf, from the map, saturated. */
