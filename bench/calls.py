@@ -5,7 +5,7 @@ import shutil
 import statistics
 
 from common import (
-    ROUNDS, find_peers, geometric_mean, instructions, is_desktop, is_embedded, replay, skipped, traces,
+    ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, replay, skipped, traces,
 )
 
 
@@ -24,10 +24,9 @@ def net_times(trace, peers):
     return {name: max(statistics.median(taken) - statistics.median(own), 0.1) for name, taken in times.items()}
 
 
-def instructions_per_call(trace, peers):
-    count = int(replay("null", trace)[0].split()[1])
-    own = instructions("null", trace)
-    return {name: (instructions("malloc", trace, library) - own) / count for name, library in peers.items()}
+def counts(trace, peers):
+    """Instructions per call of each allocator."""
+    return {name: instructions_per_call("malloc", trace, library) for name, library in peers.items()}
 
 
 def print_means(traces_run, values, peers, reference):
@@ -40,25 +39,25 @@ def print_means(traces_run, values, peers, reference):
         print(f"{label + ' / ' + reference:24}{row}")
 
 
+def print_table(title, paths, peers, measure, decimals, references):
+    print(title)
+    print(f"{'trace':24}" + "".join(f"{name:>10}" for name in peers))
+    values = {}
+    for trace in paths:
+        values[trace] = measure(trace, peers)
+        print(f"{trace.name:24}" + "".join(f"{v:10.{decimals}f}" for v in values[trace].values()), flush=True)
+    for reference in references:
+        print_means(paths, values, peers, reference)
+
+
 def main(wanted):
     peers = find_peers()
+    references = [name for name in ("glibc", "mimalloc") if name in peers]
     with traces(wanted) as paths:
-        print("ns per call through malloc's names, the replay's own subtracted; medians")
-        print(f"{'trace':24}" + "".join(f"{name:>10}" for name in peers))
-        times = {}
-        for trace in paths:
-            times[trace] = net_times(trace, peers)
-            print(f"{trace.name:24}" + "".join(f"{time:10.1f}" for time in times[trace].values()), flush=True)
-        print_means(paths, times, peers, "glibc")
-        if "mimalloc" in peers:
-            print_means(paths, times, peers, "mimalloc")
+        title = "ns per call through malloc's names, the replay's own subtracted; medians"
+        print_table(title, paths, peers, net_times, 1, references)
         if not shutil.which("valgrind"):
             skipped("instructions per call: no valgrind")
             return
-        print("\ninstructions per call through malloc's names (callgrind), the replay's own subtracted")
-        print(f"{'trace':24}" + "".join(f"{name:>10}" for name in peers))
-        counts = {}
-        for trace in paths:
-            counts[trace] = instructions_per_call(trace, peers)
-            print(f"{trace.name:24}" + "".join(f"{n:10.0f}" for n in counts[trace].values()), flush=True)
-        print_means(paths, counts, peers, "glibc")
+        title = "\ninstructions per call through malloc's names (callgrind), the replay's own subtracted"
+        print_table(title, paths, peers, counts, 0, ["glibc"])

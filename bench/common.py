@@ -2,6 +2,7 @@
 """What the benches share: allocators, traces, running things, means."""
 
 import contextlib
+import functools
 import math
 import os
 import pathlib
@@ -173,3 +174,15 @@ def instructions(mode, trace, library=None):
     ]
     error = replay(mode, trace, "1", library=library, tool=tool)[1]
     return int(next(line for line in error.splitlines() if "Collected" in line).split()[-1])
+
+
+@functools.cache
+def own_instructions(trace):
+    """Calls in a trace, and what the replay itself costs."""
+    return int(replay("null", trace)[0].split()[1]), instructions("null", trace)
+
+
+def instructions_per_call(mode, trace, library=None):
+    """The replay's own subtracted."""
+    count, own = own_instructions(trace)
+    return (instructions(mode, trace, library) - own) / count

@@ -4,7 +4,7 @@
 import shutil
 
 import device
-from common import built, geometric_mean, instructions, is_embedded, output_of, replay, skipped, traces
+from common import built, geometric_mean, instructions_per_call, is_embedded, output_of, skipped, traces
 
 
 def size_of(replayer, trace):
@@ -13,8 +13,7 @@ def size_of(replayer, trace):
 
 
 def x86_row(trace):
-    count = int(replay("null", trace)[0].split()[1])
-    per_call = (instructions("core", trace) - instructions("null", trace)) / count
+    per_call = instructions_per_call("core", trace)
     least, peak, metadata = size_of(built("replay"), trace)
     print(f"{trace.name:24}{per_call:8.0f}{least / peak:9.3f}{metadata:10}", flush=True)
     return per_call, least / peak

@@ -11,58 +11,11 @@
  * copy left out) each: calls, instructions together, 99.9 % and the worst; then failed requests.
  */
 #include "adversary.h"
+#include "ftrc.h"
+#include "semihost.h"
 
 #define NANOSECONDS_PER_INSTRUCTION 1024
 #define NANOSECONDS_PER_TICK        40
-
-/* Semihosting (Arm, "Semihosting for AArch32 and AArch64") ------------------------------- */
-
-enum {
-    SYS_OPEN = 0x01,
-    SYS_WRITE0 = 0x04,
-    SYS_READ = 0x06,
-    SYS_GET_CMDLINE = 0x15,
-    SYS_EXIT = 0x18
-};
-
-static int host(int operation, const void *arguments)
-{
-    register int r0 __asm__("r0") = operation;
-    register const void *r1 __asm__("r1") = arguments;
-    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-    return r0;
-}
-
-static void leave(bool is_fine)
-{
-    host(SYS_EXIT, (const void *)(uintptr_t)(is_fine ? 0x20026 : 0x20023));
-    for (;;) {
-    }
-}
-
-static void print(const char *text)
-{
-    host(SYS_WRITE0, text);
-}
-
-static void print_number(uint32_t number)
-{
-    char text[12];
-    char *digit = text + sizeof text;
-    *--digit = '\0';
-    *--digit = ' ';
-    do
-        *--digit = (char)('0' + number % 10);
-    while (number /= 10);
-    print(digit);
-}
-
-static void fail(const char *why)
-{
-    print(why);
-    print("\n");
-    leave(false);
-}
 
 /* Counting ------------------------------------------------------------------------------- */
 
@@ -188,30 +141,21 @@ static struct ffalloc_pool *make_pool(size_t size)
     return pool;
 }
 
-struct record {
-    uint8_t op;
-    uint8_t log2align;
-    uint16_t thread;
-    uint32_t id;
-    uint32_t size;
-};
-
 static void replay(struct ffalloc_pool *pool, const struct record *record, void **slot)
 {
-    enum { MALLOC = 1, CALLOC, REALLOC, FREE, ALIGNED };
     switch (record->op) {
-    case MALLOC:
-    case CALLOC: /* the clearing is not the allocator's */
+    case OP_MALLOC:
+    case OP_CALLOC: /* the clearing is not the allocator's */
         *slot = counted_malloc(pool, record->size);
         break;
-    case REALLOC:
+    case OP_REALLOC:
         *slot = counted_realloc(pool, *slot, record->size);
         break;
-    case FREE:
+    case OP_FREE:
         counted_free(pool, *slot);
         *slot = NULL;
         return;
-    case ALIGNED:
+    case OP_ALIGNED:
         *slot = counted_aligned(pool, (size_t)1 << record->log2align, record->size);
         break;
     default:

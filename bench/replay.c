@@ -21,16 +21,7 @@
 #include <time.h>
 
 #include "ffalloc/ffalloc.h"
-
-enum { OP_MALLOC = 1, OP_CALLOC, OP_REALLOC, OP_FREE, OP_ALIGNED };
-
-struct record {
-    uint8_t op;
-    uint8_t log2align;
-    uint16_t thread;
-    uint32_t id;
-    uint32_t size;
-};
+#include "ftrc.h"
 
 struct trace {
     uint64_t count;

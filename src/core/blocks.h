@@ -2,7 +2,7 @@
 /*
  * Holes become blocks and blocks become holes: the three changes that every public call is made
  * of. Each keeps the map, the tree, the hints and the large holes in step, in this order: a
- * large hole leaves its tree while the map still holds its links, the map changes, the tree
+ * large hole leaves its tree while the map still holds its size, the map changes, the tree
  * follows the map.
  */
 #ifndef FFALLOC_CORE_BLOCKS_H

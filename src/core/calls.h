@@ -32,11 +32,9 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_
 /* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
 static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
 {
-    size_t granted_granules = pool->granted_granules + count;
-    pool->granted_granules = granted_granules;
-    size_t used_granules = granted_granules - pool->returned_granules;
-    if (used_granules > pool->most_used_granules)
-        pool->most_used_granules = used_granules;
+    pool->granted_granules += count;
+    if (used_granules(pool) > pool->most_used_granules)
+        pool->most_used_granules = used_granules(pool);
     if (end > pool->high_water_granules)
         pool->high_water_granules = end;
     if (size > pool->largest_request_size)

@@ -42,8 +42,8 @@ void ffalloc_layout(struct layout *layout, size_t granules)
     size_t header_size = sizeof(struct ffalloc_pool) + pointer_count * sizeof(uint8_t *);
     layout->leaves_off = align_up(header_size, sizeof(struct leaf));
     layout->levels_off = layout->leaves_off + layout->leaf_count * sizeof(struct leaf);
-    layout->pages_off = layout->levels_off + nodes_size;
-    layout->metadata_size = align_up(layout->pages_off + page_words_size, sizeof(struct leaf));
+    layout->metadata_size =
+        align_up(layout->levels_off + nodes_size + page_words_size, sizeof(struct leaf));
 }
 
 /* Returns the log2 of a valid granule, 0 of an invalid one. */

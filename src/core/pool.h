@@ -144,7 +144,6 @@ struct layout {
     size_t leaves_off;
     size_t levels_off;
     size_t metadata_size;
-    size_t pages_off;
     unsigned level_count;
     unsigned page_level_count;
 };
