@@ -251,3 +251,19 @@ Test(misuse, without_a_hook_is_ignored)
     ffalloc_free(pool, block);
     cr_assert(stats_of(pool).free_count == 1);
 }
+
+Test(pool_target, this_machine_is_one_of_its_targets)
+{
+    unsigned word_bits = sizeof(size_t) * 8;
+    size_t granules[] = {1, 50, 63, 64, 255, 256, 1000, 70001, 5000000};
+    for (size_t i = 0; i < sizeof granules / sizeof *granules; i++) {
+        size_t size = ffalloc_target_pool_size_for(word_bits, granules[i], 8);
+        cr_assert(size == ffalloc_pool_size_for(granules[i], 8));
+        cr_assert(ffalloc_target_granules(word_bits, size, 8) >= granules[i]);
+        cr_assert(ffalloc_target_granules(word_bits, size - 1, 8) < granules[i]);
+    }
+    cr_assert(ffalloc_target_granules(32, 1024, 8) == 110);
+    cr_assert(ffalloc_target_granules(64, 1024, 16) == 51);
+    cr_assert(ffalloc_target_pool_size_for(16, 100, 8) == 0);
+    cr_assert(ffalloc_target_granules(32, 1024, 7) == 0);
+}

@@ -222,6 +222,16 @@ size_t ffalloc_pool_size_for(size_t granules, size_t granule);
 /* Bytes before the first block in a pool of `size` bytes with that alignment; 0 as above. */
 size_t ffalloc_metadata_size(size_t size, size_t granule);
 
+/*
+ * The same of another machine, for a desktop that sizes a device's pool. `word_bits` is 32
+ * (Cortex-M, RV32, i386) or 64 (the machine asked if it has 64, else x86-64).
+ *
+ * ffalloc_target_pool_size_for: as ffalloc_pool_size_for; 0 also if there is no such machine.
+ * ffalloc_target_granules: the usable granules in `size` aligned bytes; 0 if there are none.
+ */
+size_t ffalloc_target_pool_size_for(unsigned word_bits, size_t granules, size_t granule);
+size_t ffalloc_target_granules(unsigned word_bits, size_t size, size_t granule);
+
 #ifdef __cplusplus
 }
 #endif

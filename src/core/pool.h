@@ -32,8 +32,10 @@
  *       ascend.
  * Large holes
  *   L1  The word of a page is the size in granules of the hole of LARGE granules or more that
- * starts in it, and 0 if there is none or it is one of the two loose ones. A loose leaf has one. L2
- * On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children. Counts
+ *       starts in it, and 0 if there is none or it is one of the two loose ones. A loose leaf
+ *       has one.
+ *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children.
+ * Counts
  *   C1  granted_granules - returned_granules is the sum of the blocks, and most_used_granules
  *       is at least that.
  *   C2  high_water_granules is not below the end of the highest block.
@@ -137,17 +139,6 @@ static inline size_t used_granules(const struct ffalloc_pool *pool)
 {
     return pool->granted_granules - pool->returned_granules;
 }
-
-/* How a pool of `granules` granules lies in memory; offsets in bytes from the pool's start. */
-struct layout {
-    size_t leaf_count;
-    size_t leaves_off;
-    size_t levels_off;
-    size_t metadata_size;
-    unsigned level_count;
-    unsigned page_level_count;
-};
-void ffalloc_layout(struct layout *layout, size_t granules);
 
 /* The number of leaves, the sentinel's included. */
 static inline size_t leaf_count_of(size_t granules)
