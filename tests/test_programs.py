@@ -244,7 +244,9 @@ class Surroundings(TestCase):
             self.assertEqual(out.read_text(), "fine")
 
     def test_no_need_of_proc(self):
-        self.assertNotIn(b"/proc", LIBRARY.read_bytes())
+        # But for the names in a recorded trace, which may be missing.
+        text = LIBRARY.read_bytes().replace(b"/proc/self/maps", b"")
+        self.assertFalse(b"/proc" in text)
 
     def test_a_program_with_more_rights_ignores_the_environment(self):
         if os.geteuid() != 0:

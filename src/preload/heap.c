@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "record.h"
+
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
@@ -54,8 +56,9 @@ void heap_start(void)
     }
     heap.shards[0].inbox.reader_count = 1;
     heap_home = &heap.shards[0];
-    heap.is_plain = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
-                    heap.options.check_every == 0 && heap.options.fill < 0;
+    heap.is_bare = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
+                   heap.options.check_every == 0 && heap.options.fill < 0 && !heap.options.record;
+    record_start();
 }
 
 /* Requests ------------------------------------------------------------------------------ */

@@ -42,7 +42,8 @@ struct shard {
 
 struct heap {
     bool is_started;
-    bool is_plain; /* nothing to do for a call but to serve it from a pool */
+    bool is_bare;  /* nothing to do for a call but to serve it from a pool, and to record it */
+    bool is_plain; /* nor to record it */
     struct watchers watchers;
     unsigned shard_count;
     unsigned shard_log2; /* of the distance between shards; with one shard, of anything above */
@@ -58,6 +59,7 @@ struct heap {
     uint64_t call_count;    /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
     uint64_t misuse_count;
+    struct recorder *recorder; /* NULL: nothing is recorded (record.h) */
     struct shard shards[SHARD_LIMIT];
 };
 
@@ -144,6 +146,11 @@ static inline void heap_note_freed(struct shard *shard, size_t size)
 static inline bool heap_is_plain_and_single(void)
 {
     return __builtin_expect(heap.is_plain && __libc_single_threaded, 1);
+}
+
+static inline bool heap_is_bare_and_single(void)
+{
+    return heap.is_bare && __libc_single_threaded;
 }
 
 /* A block that the first shard of a process with one thread owns. */

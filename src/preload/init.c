@@ -2,7 +2,7 @@
 /* What happens when the library is loaded and when the process ends. */
 #include <stdlib.h>
 
-#include "heap.h"
+#include "record.h"
 
 /* Through a pointer that the compiler cannot see through: the call that a program makes. */
 static void *(*volatile visible_malloc)(size_t size) = malloc;
@@ -85,6 +85,7 @@ static void check_leaks(void)
 
 __attribute__((destructor)) static void finish(void)
 {
+    record_finish();
     heap_report();
     if (heap.watchers.valgrind && heap.shard_count > 0 && !heap.options.skips_leaks)
         check_leaks();

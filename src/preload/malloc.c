@@ -13,6 +13,7 @@
 
 #include "heap.h"
 #include "libc.h"
+#include "record.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -39,17 +40,25 @@ __attribute__((always_inline)) static inline void *settle(void *block, size_t si
     return block;
 }
 
-__attribute__((always_inline)) static inline void *request(const char *call, size_t size)
+__attribute__((always_inline)) static inline void *request(const char *call, size_t size,
+                                                           struct caller caller)
 {
-    void *block = heap_allows(size) ? heap_malloc(size) : NULL;
+    record_begin();
+    void *block = heap_is_bare_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : NULL;
+    if (!block && heap_allows(size))
+        block = heap_malloc(size);
+    record_end((struct event){block ? RING_MALLOC : RING_FAILED, block, NULL, size, 0}, caller);
     return block ? settle(block, size) : heap_refuse(call, size);
 }
 
 /* `alignment` is a power of two. */
-__attribute__((always_inline)) static inline void *request_aligned(const char *call,
-                                                                   size_t alignment, size_t size)
+__attribute__((always_inline)) static inline void *
+request_aligned(const char *call, size_t alignment, size_t size, struct caller caller)
 {
+    record_begin();
     void *block = heap_allows(size) ? heap_aligned_alloc(alignment, size) : NULL;
+    record_end((struct event){block ? RING_ALIGNED : RING_FAILED, block, NULL, size, alignment},
+               caller);
     return block ? settle(block, size) : heap_refuse(call, size);
 }
 
@@ -60,36 +69,58 @@ __attribute__((noinline)) static void *malloc_long(size_t size)
         return block;
     if (is_passed_through())
         return __libc_malloc(size);
-    return NULL;
+    return request("malloc", size, CALLER);
 }
 
 EXPORT void *malloc(size_t size)
 {
-    void *block =
-        heap_is_plain_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : malloc_long(size);
-    return likely(block) || heap.options.is_passed_through ? block : request("malloc", size);
+    if (heap_is_plain_and_single()) {
+        void *block = ffalloc_malloc(heap.shards[0].pool, size);
+        if (likely(block))
+            return block;
+    }
+    if (heap.watchers.valgrind)
+        return request("malloc", size, CALLER_SITE);
+    return malloc_long(size);
+}
+
+/* A pointer that is not ours to free was reported; else it is freed and that is recorded. */
+__attribute__((always_inline)) static inline void release_watched(void *block, struct caller caller)
+{
+    record_begin();
+    uint64_t misuse_count = heap.misuse_count;
+    size_t size = heap.options.fill >= 0 ? heap_usable_size(block) : 0;
+    annotate_free(heap.watchers, block);
+    if (heap.misuse_count == misuse_count) {
+        if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
+            memset(block, heap.options.fill, size);
+        if (heap_is_bare_and_single() && heap_is_in_first(block))
+            heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
+        else
+            heap_free(block);
+    }
+    bool is_done = heap.misuse_count == misuse_count;
+    record_end((struct event){is_done ? RING_FREE : RING_NOTHING, block, NULL, 0, 0}, caller);
+}
+
+__attribute__((noinline)) static void release_long(void *block)
+{
+    if (!block || heap_home_free(block))
+        return;
+    if (is_passed_through())
+        __libc_free(block);
+    else
+        release_watched(block, CALLER);
 }
 
 __attribute__((always_inline)) static inline void release(void *block)
 {
-    if (heap_is_plain_and_single() && heap_is_in_first(block)) {
+    if (heap_is_plain_and_single() && heap_is_in_first(block))
         heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
-        return;
-    }
-    if (!block || heap_home_free(block))
-        return;
-    if (is_passed_through()) {
-        __libc_free(block);
-        return;
-    }
-    size_t misuse_count = heap.misuse_count;
-    size_t size = heap.options.fill >= 0 ? heap_usable_size(block) : 0;
-    annotate_free(heap.watchers, block);
-    if (heap.misuse_count != misuse_count)
-        return;
-    if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
-        memset(block, heap.options.fill, size);
-    heap_free(block);
+    else if (heap.watchers.valgrind && block)
+        release_watched(block, CALLER_SITE);
+    else
+        release_long(block);
 }
 
 EXPORT void free(void *block)
@@ -115,27 +146,32 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
     release(block);
 }
 
+/* Under a watcher the memory is not ours to clear before it has been told. */
+__attribute__((always_inline)) static inline void *request_zeroed(size_t size, struct caller caller)
+{
+    bool is_watched = heap.watchers.valgrind || heap.watchers.asan;
+    record_begin();
+    void *block = !heap_allows(size) ? NULL : is_watched ? heap_malloc(size) : heap_calloc(size);
+    record_end((struct event){block ? RING_CALLOC : RING_FAILED, block, NULL, size, 0}, caller);
+    if (!block)
+        return heap_refuse("calloc", size);
+    if (is_watched) {
+        annotate_alloc(heap.watchers, block, size, true);
+        memset(block, 0, size);
+    }
+    return block;
+}
+
 EXPORT void *calloc(size_t count, size_t size)
 {
     size_t total;
     bool is_too_much = __builtin_mul_overflow(count, size, &total);
     if (is_passed_through())
         return __libc_calloc(count, size);
-    if (is_too_much || !heap_allows(total))
-        return heap_refuse("calloc", is_too_much ? SIZE_MAX : total);
-    /* Under a watcher the memory is not ours to clear before it has been told. */
-    bool is_watched = heap.watchers.valgrind || heap.watchers.asan;
-    void *block = is_watched ? heap_malloc(total) : heap_calloc(total);
-    if (!block)
-        return heap_refuse("calloc", total);
-    if (is_watched) {
-        annotate_alloc(heap.watchers, block, total, true);
-        memset(block, 0, total);
-    }
-    return block;
+    return request_zeroed(is_too_much ? SIZE_MAX : total, CALLER);
 }
 
-/* realloc of a live block to a size above 0. */
+/* realloc of a live block to a size above 0; NULL if it cannot be, or is not live. */
 __attribute__((always_inline)) static inline void *move_or_resize(const char *call, void *block,
                                                                   size_t size)
 {
@@ -152,7 +188,7 @@ __attribute__((always_inline)) static inline void *move_or_resize(const char *ca
         return NULL;
     }
     if (!heap_allows(size))
-        return heap_refuse(call, size);
+        return NULL;
     size_t before = annotate_requested_size(heap.watchers, block, usable_size);
     if (heap_resize(block, size)) {
         annotate_resize(heap.watchers, block, before, size,
@@ -161,7 +197,7 @@ __attribute__((always_inline)) static inline void *move_or_resize(const char *ca
     }
     void *moved = heap_malloc(size);
     if (!moved)
-        return heap_refuse(call, size);
+        return NULL;
     settle(moved, size);
     memcpy(moved, block, before < size ? before : size);
     annotate_free(heap.watchers, block);
@@ -169,17 +205,29 @@ __attribute__((always_inline)) static inline void *move_or_resize(const char *ca
     return moved;
 }
 
-EXPORT void *realloc(void *block, size_t size)
+__attribute__((always_inline)) static inline void *reallocate(const char *call, void *block,
+                                                              size_t size, struct caller caller)
 {
-    if (is_passed_through())
-        return __libc_realloc(block, size);
     if (!block)
-        return request("realloc", size);
+        return request(call, size, caller);
     if (size == 0) {
         release(block);
         return NULL;
     }
-    return move_or_resize("realloc", block, size);
+    record_begin();
+    uint64_t misuse_count = heap.misuse_count;
+    void *moved = move_or_resize(call, block, size);
+    bool is_misuse = heap.misuse_count != misuse_count;
+    enum ring_op op = is_misuse ? RING_NOTHING : moved ? RING_REALLOC : RING_FAILED;
+    record_end((struct event){op, moved, block, size, 0}, caller);
+    return moved || is_misuse ? moved : heap_refuse(call, size);
+}
+
+EXPORT void *realloc(void *block, size_t size)
+{
+    if (is_passed_through())
+        return __libc_realloc(block, size);
+    return reallocate("realloc", block, size, CALLER);
 }
 
 EXPORT void *reallocarray(void *block, size_t count, size_t size)
@@ -191,13 +239,7 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size)
     }
     if (is_passed_through())
         return __libc_realloc(block, total);
-    if (!block)
-        return request("reallocarray", total);
-    if (total == 0) {
-        release(block);
-        return NULL;
-    }
-    return move_or_resize("reallocarray", block, total);
+    return reallocate("reallocarray", block, total, CALLER);
 }
 
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
@@ -206,7 +248,7 @@ EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
         return EINVAL;
     int saved = errno;
     void *block = is_passed_through() ? __libc_memalign(alignment, size)
-                                      : request_aligned("posix_memalign", alignment, size);
+                                      : request_aligned("posix_memalign", alignment, size, CALLER);
     errno = saved;
     if (!block)
         return ENOMEM;
@@ -227,7 +269,7 @@ EXPORT void *memalign(size_t alignment, size_t size)
     size_t power = sizeof(void *);
     while (power < alignment)
         power <<= 1;
-    return request_aligned("memalign", power, size);
+    return request_aligned("memalign", power, size, CALLER);
 }
 
 /* glibc 2.36 takes aligned_alloc for memalign; 2.38 refuses what is no power of two. The second
@@ -240,14 +282,14 @@ EXPORT void *aligned_alloc(size_t alignment, size_t size)
     }
     if (is_passed_through())
         return __libc_memalign(alignment, size);
-    return request_aligned("aligned_alloc", alignment, size);
+    return request_aligned("aligned_alloc", alignment, size, CALLER);
 }
 
 EXPORT void *valloc(size_t size)
 {
     if (is_passed_through())
         return __libc_valloc(size);
-    return request_aligned("valloc", heap.page_size, size);
+    return request_aligned("valloc", heap.page_size, size, CALLER);
 }
 
 EXPORT void *pvalloc(size_t size)
@@ -257,5 +299,5 @@ EXPORT void *pvalloc(size_t size)
     size_t rounded = (size + heap.page_size - 1) & ~(heap.page_size - 1);
     if (rounded < size)
         return heap_refuse("pvalloc", size);
-    return request_aligned("pvalloc", heap.page_size, rounded);
+    return request_aligned("pvalloc", heap.page_size, rounded, CALLER);
 }

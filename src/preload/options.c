@@ -149,6 +149,20 @@ static bool read_verbose(const char *text, struct options *options)
     return is_number;
 }
 
+static bool read_record(const char *text, struct options *options)
+{
+    options->record = text;
+    return *text == '/' && strlen(text) < 200;
+}
+
+static bool read_backtrace(const char *text, struct options *options)
+{
+    static const char *const words[] = {"caller", "fp", "unwind"};
+    int choice = parse_choice(text, words, 3);
+    options->backtrace = choice < 0 ? BACKTRACE_CALLER : (enum backtrace)choice;
+    return choice >= 0;
+}
+
 static const struct {
     const char *name; /* after FFALLOC_ */
     bool (*read)(const char *text, struct options *options);
@@ -157,7 +171,7 @@ static const struct {
     {"STATS", read_stats},       {"LOG", read_log},         {"CHECK", read_check},
     {"FILL", read_fill},         {"FAIL", read_fail},       {"ON_ERROR", read_on_error},
     {"ON_FAIL", read_on_fail},   {"VERBOSE", read_verbose}, {"LEAKS", read_leaks},
-    {"VALGRIND", read_valgrind},
+    {"VALGRIND", read_valgrind}, {"RECORD", read_record},   {"BACKTRACE", read_backtrace},
 };
 
 const char *options_base_name(const char *path)
@@ -212,6 +226,33 @@ static void read_variable(struct options *options, const char *variable, const c
     complain("unknown variable %.80s: ignored", variable);
 }
 
+/*
+ * FFALLOC_RUN, which the ffalloc command sets: several options at once, as "POOL=64K GRANULE=8",
+ * filled up with spaces. The environment is part of a program's input, so it must have the same
+ * length whatever is asked for.
+ */
+static void read_run(struct options *options, const char *text,
+                     void (*complain)(const char *format, ...))
+{
+    static char words[400];
+    size_t length = strlen(text);
+    if (length >= sizeof words) {
+        complain("FFALLOC_RUN is too long: ignored");
+        return;
+    }
+    memcpy(words, text, length + 1);
+    for (char *word = words; *word;) {
+        char *end = word;
+        while (*end && *end != ' ')
+            end++;
+        char *next = *end ? end + 1 : end;
+        *end = '\0';
+        if (*word)
+            read_variable(options, word, word, complain);
+        word = next;
+    }
+}
+
 void options_read(struct options *options, const struct os_start *start,
                   void (*complain)(const char *format, ...))
 {
@@ -227,7 +268,12 @@ void options_read(struct options *options, const struct os_start *start,
         const char *value = value_of(text, "MALLOC_PERTURB_");
         if (value)
             parse_fill(value, &perturb);
-        if (parse_word(&text, "FFALLOC_"))
+        if (!parse_word(&text, "FFALLOC_"))
+            continue;
+        value = value_of(text, "RUN");
+        if (value)
+            read_run(options, value, complain);
+        else
             read_variable(options, *variable, text, complain);
     }
     options->fill = options->fill < 0 ? perturb : options->fill;

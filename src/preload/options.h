@@ -10,6 +10,7 @@
 #include "os.h"
 
 enum stats_format { STATS_NONE, STATS_TEXT, STATS_JSON };
+enum backtrace { BACKTRACE_CALLER, BACKTRACE_FRAMES, BACKTRACE_UNWIND };
 enum on_error { ON_ERROR_DEFAULT, ON_ERROR_ABORT, ON_ERROR_REPORT };
 
 /* Which requests FFALLOC_FAIL refuses; 0 in a field: not by that. */
@@ -27,7 +28,9 @@ struct options {
     size_t granule;   /* bytes */
     uint64_t check_every;
     struct fail_rule fail;
-    const char *log; /* a path, or NULL */
+    const char *log;    /* a path, or NULL */
+    const char *record; /* the folder of `ffalloc record`, or NULL */
+    enum backtrace backtrace;
     int log_descriptor;
     int fill; /* byte that freed memory is filled with, its complement new memory; -1: none */
     enum stats_format stats;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Bytes of a page: a power of two. */
 size_t os_page_size(void);
@@ -46,6 +47,32 @@ bool os_is_open(int descriptor);
 int os_keep(int descriptor);
 
 unsigned os_process_id(void);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+void os_now(uint64_t *nanoseconds);
+
+/* Sleeps about so long. Keeps errno. */
+void os_nap(unsigned microseconds);
+
+/* Memory that reads as zero, now and again in a forked child; NULL if there is none. */
+void *os_wiped_at_fork(size_t size);
+
+/* Makes a file of `size` zeroes and maps it, shared with whoever opens it; a forked child does
+ * not have it. NULL if it cannot. */
+void *os_share(const char *path, size_t size);
+
+/* Gives a file made by os_share the name under which another process looks for it: `path` with
+ * ".ring" after it. */
+void os_announce(const char *path);
+
+/* What the process has mapped, as text: a descriptor, -1 if it cannot be read. */
+int os_open_maps(void);
+
+/* Reads up to `size` bytes; 0 at the end and if it cannot. Keeps errno. */
+size_t os_read(int descriptor, char *text, size_t size);
+
+/* Where the first thread's stack begins, at its high end. */
+uintptr_t os_first_stack_end(void);
 
 /*
  * The environment as the kernel handed it over, and the program's file name and argv[0]: there

@@ -6,9 +6,11 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Where the kernel put argc, argv and the environment; the dynamic loader sets it first thing,
@@ -112,6 +114,90 @@ int os_keep(int descriptor)
 unsigned os_process_id(void)
 {
     return (unsigned)getpid();
+}
+
+void os_now(uint64_t *nanoseconds)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *nanoseconds = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void os_nap(unsigned microseconds)
+{
+    int saved = errno;
+    struct timespec time = {.tv_nsec = (long)microseconds * 1000};
+    nanosleep(&time, NULL);
+    errno = saved;
+}
+
+void *os_wiped_at_fork(size_t size)
+{
+    int saved = errno;
+    size_t pages_size = (size + os_page_size() - 1) & ~(os_page_size() - 1);
+    void *memory =
+        mmap(NULL, pages_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        memory = NULL;
+    if (memory && madvise(memory, pages_size, MADV_WIPEONFORK) != 0) {
+        munmap(memory, pages_size);
+        memory = NULL;
+    }
+    errno = saved;
+    return memory;
+}
+
+/* Its pages are had now: a full file system would end the process at the first touch. */
+static void *map_new_file(int descriptor, size_t size)
+{
+    if (posix_fallocate(descriptor, 0, (off_t)size) != 0)
+        return NULL;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, size, MADV_DONTFORK);
+    return memory;
+}
+
+void *os_share(const char *path, size_t size)
+{
+    int saved = errno;
+    int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    void *memory = descriptor < 0 ? NULL : map_new_file(descriptor, size);
+    if (descriptor >= 0)
+        close(descriptor);
+    errno = saved;
+    return memory;
+}
+
+void os_announce(const char *path)
+{
+    int saved = errno;
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "%s.ring", path);
+    rename(path, name);
+    errno = saved;
+}
+
+int os_open_maps(void)
+{
+    return open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+}
+
+size_t os_read(int descriptor, char *text, size_t size)
+{
+    int saved = errno;
+    ssize_t length;
+    do
+        length = read(descriptor, text, size);
+    while (length < 0 && errno == EINTR);
+    errno = saved;
+    return length < 0 ? 0 : (size_t)length;
+}
+
+uintptr_t os_first_stack_end(void)
+{
+    return (uintptr_t)__libc_stack_end;
 }
 
 struct os_start os_start(void)

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "heap.h"
+#include "record.h"
 
 static pthread_key_t exit_key;
 static bool has_exit_key;
@@ -40,6 +41,7 @@ struct shard *heap_find_home(void)
 
 static void prepare_fork(void)
 {
+    record_prepare_fork();
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_take(&heap.shards[i].lock);
     heap_is_forking = true;
@@ -50,6 +52,7 @@ static void end_fork_in_parent(void)
     heap_is_forking = false;
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_give(&heap.shards[i].lock);
+    record_end_fork();
 }
 
 /* Only the thread that forked lives on. A slot of an inbox that another one had reserved stays

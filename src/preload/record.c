@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The recorder's state lies in a page that a forked child finds empty: it then begins a ring of
+ * its own, and never writes to its parent's, which it has not mapped.
+ */
+#include "record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lock.h"
+
+#define FRAMES_MOST 32u
+
+/* A frame further away than this is none. */
+#define FRAME_SIZE_MOST ((uintptr_t)1 << 16)
+
+/* How often to look for room in a full ring before the recorder is taken for dead: 10 s. */
+#define NAP_MICROSECONDS 200
+#define NAPS_MOST        50000
+
+/* One event in so many is timed, for what recording costs: a power of two. */
+#define SAMPLE_EVERY 256u
+
+struct recorder {
+    bool is_open;
+    bool is_off;
+    uint32_t process;
+    uint16_t thread_count;
+    struct lock lock;
+    struct ring *ring;
+    uint64_t *words;
+    uint64_t head;
+    uint64_t tail; /* as last seen */
+    uint64_t event_count;
+};
+
+static __thread uint16_t thread_number __attribute__((tls_model("initial-exec"))); /* from 1 */
+
+/* libffalloc-unwind.so, where it is loaded too: the return addresses, innermost first. */
+__attribute__((weak)) int ffalloc_unwind(void **frames, int count);
+
+static void open_ring(struct recorder *recorder)
+{
+    char path[300];
+    static unsigned parent;
+    uint64_t start_ns;
+    recorder->is_open = true;
+    recorder->process = os_process_id();
+    uint64_t start_ticks = ring_ticks();
+    os_now(&start_ns);
+    snprintf(path, sizeof path, "%s/%u-%llx", heap.options.record, recorder->process,
+             (unsigned long long)start_ticks);
+    struct ring *ring = os_share(path, RING_DATA_OFF + RING_WORDS * sizeof(uint64_t));
+    if (!ring) {
+        recorder->is_off = true;
+        return;
+    }
+    struct os_start start = os_start();
+    ring->process = recorder->process;
+    ring->parent = parent;
+    ring->pointer_size = sizeof(void *);
+    ring->page_size = (uint32_t)heap.page_size;
+    ring->granule = heap.options.granule;
+    ring->arena = (uintptr_t)heap.arena;
+    ring->arena_size = heap.arena_size;
+    struct ffalloc_marks marks;
+    ffalloc_marks(heap.shards[0].pool, &marks);
+    ring->blocks = (uintptr_t)marks.blocks;
+    ring->blocks_size = marks.usable_size;
+    ring->pool_size = heap.options.pool_size;
+    ring->start_ticks = start_ticks;
+    ring->start_ns = start_ns;
+    snprintf(ring->program, sizeof ring->program, "%s", start.program);
+    memcpy(ring->magic, RING_MAGIC, sizeof ring->magic);
+    os_announce(path);
+    recorder->words = (uint64_t *)(void *)((char *)ring + RING_DATA_OFF);
+    recorder->ring = ring;
+    parent = recorder->process;
+}
+
+void record_start(void)
+{
+    if (!heap.options.record || heap.shard_count == 0)
+        return;
+    heap.recorder = os_wiped_at_fork(sizeof(struct recorder));
+    if (!heap.recorder)
+        heap_message("FFALLOC_RECORD: no memory: nothing is recorded");
+    else
+        open_ring(heap.recorder);
+    if (heap.recorder && heap.recorder->is_off)
+        heap_message("FFALLOC_RECORD=%s: no ring can be made there: nothing is recorded",
+                     heap.options.record);
+}
+
+void record_lock(void)
+{
+    if (!__libc_single_threaded && !heap_is_forking)
+        lock_take(&heap.recorder->lock);
+}
+
+static void unlock(void)
+{
+    if (heap.recorder->lock.state != 0 && !heap_is_forking)
+        lock_give(&heap.recorder->lock);
+}
+
+/* Waits until the ring has room for so many words; false if recording has ended. */
+static bool wait_for_room(struct recorder *recorder, uint64_t count)
+{
+    struct ring *ring = recorder->ring;
+    uint64_t beat = 0;
+    uint64_t start = ring_ticks();
+    for (unsigned naps = 0; naps < NAPS_MOST; naps++) {
+        recorder->tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+        if (recorder->head + count - recorder->tail <= RING_WORDS) {
+            ring->waited_ticks += ring_ticks() - start;
+            return true;
+        }
+        if (__atomic_load_n(&ring->is_unwanted, __ATOMIC_RELAXED))
+            break;
+        uint64_t now = __atomic_load_n(&ring->reader_beat, __ATOMIC_RELAXED);
+        naps = now == beat ? naps : 0;
+        beat = now;
+        os_nap(NAP_MICROSECONDS);
+    }
+    if (!ring->is_unwanted)
+        heap_message("the recorder is gone: recording ends here");
+    recorder->is_off = true;
+    return false;
+}
+
+/* Makes sure that the ring has room for an event, however many extra words it has. */
+static inline bool has_room(struct recorder *recorder)
+{
+    uint64_t most = RING_EVENT_WORDS + RING_EXTRA_LIMIT;
+    return __builtin_expect(recorder->head + most - recorder->tail <= RING_WORDS, 1) ||
+           wait_for_room(recorder, most);
+}
+
+static inline uint64_t *word_at(struct recorder *recorder, unsigned index)
+{
+    return &recorder->words[(recorder->head + index) & (RING_WORDS - 1)];
+}
+
+/* Hands over an event whose words have been written. */
+static inline void publish(struct recorder *recorder, unsigned extra_count)
+{
+    recorder->head += RING_EVENT_WORDS + extra_count;
+    __atomic_store_n(&recorder->ring->head, recorder->head, __ATOMIC_RELEASE);
+}
+
+/* The end of the stack in which `frame` lies, as far as that is known: a thread's descriptor
+ * stands above its stack, the first thread's stack ends where the kernel began it. */
+static uintptr_t stack_end(uintptr_t frame)
+{
+    uintptr_t descriptor = (uintptr_t)__builtin_thread_pointer();
+    uintptr_t first = os_first_stack_end();
+    bool is_first = frame < first && (descriptor < frame || descriptor > first);
+    return is_first ? first : descriptor;
+}
+
+static unsigned walk_frames(struct caller caller, uint64_t *frames)
+{
+    unsigned count = 0;
+    uintptr_t frame = (uintptr_t)caller.frame;
+    uintptr_t end = stack_end(frame);
+    while (count < FRAMES_MOST) {
+        uintptr_t next = *(uintptr_t *)frame;
+        if (next <= frame || next - frame > FRAME_SIZE_MOST || next % sizeof(void *) != 0 ||
+            next + 2 * sizeof(void *) > end)
+            break;
+        uintptr_t site = ((uintptr_t *)next)[1];
+        if (site < heap.page_size)
+            break;
+        frames[count++] = site;
+        frame = next;
+    }
+    return count;
+}
+
+static unsigned unwind_frames(struct caller caller, uint64_t *frames)
+{
+    void *all[FRAMES_MOST + 8];
+    unsigned count = 0;
+    int all_count = ffalloc_unwind(all, FRAMES_MOST + 8);
+    int from = 0;
+    while (from < all_count && all[from] != caller.site)
+        from++;
+    for (int i = from + 1; i < all_count && count < FRAMES_MOST; i++)
+        frames[count++] = (uintptr_t)all[i];
+    return count;
+}
+
+/* The return addresses beyond the call's own, as FFALLOC_BACKTRACE says. */
+static unsigned capture(struct caller caller, uint64_t *frames)
+{
+    if (heap.options.backtrace == BACKTRACE_FRAMES && caller.frame)
+        return walk_frames(caller, frames);
+    if (heap.options.backtrace == BACKTRACE_UNWIND && ffalloc_unwind)
+        return unwind_frames(caller, frames);
+    return 0;
+}
+
+/* Dense numbers, from 0. */
+static uint64_t thread_index(struct recorder *recorder)
+{
+    if (__builtin_expect(thread_number == 0, 0))
+        thread_number = recorder->thread_count < UINT16_MAX ? ++recorder->thread_count : UINT16_MAX;
+    return thread_number - 1;
+}
+
+static unsigned write_extra(struct recorder *recorder, const struct event *event,
+                            struct caller caller)
+{
+    uint64_t extra[FRAMES_MOST + 1];
+    unsigned count = 0;
+    if (event->before)
+        extra[count++] = (uintptr_t)event->before;
+    count += capture(caller, extra + count);
+    for (unsigned i = 0; i < count; i++)
+        *word_at(recorder, RING_EVENT_WORDS + i) = extra[i];
+    return count;
+}
+
+static void write_event(struct recorder *recorder, const struct event *event, struct caller caller)
+{
+    if (!has_room(recorder))
+        return;
+    uint64_t start = ring_ticks();
+    bool has_extra = event->before || heap.options.backtrace != BACKTRACE_CALLER;
+    uint64_t count = has_extra ? write_extra(recorder, event, caller) : 0;
+    uint64_t log2 = event->alignment ? (unsigned)__builtin_ctzl(event->alignment) & 31 : 0;
+    uint64_t size = event->size;
+    size = size >> 48 ? ((uint64_t)1 << 48) - 1 : size;
+    *word_at(recorder, 0) = start;
+    *word_at(recorder, 1) = (uint64_t)(uintptr_t)event->block | log2 << 48 |
+                            (uint64_t) !!event->before << 53 | count << 54 |
+                            (uint64_t)event->op << 60;
+    *word_at(recorder, 2) = size | thread_index(recorder) << 48;
+    *word_at(recorder, 3) = (uintptr_t)caller.site;
+    publish(recorder, (unsigned)count);
+    if (__builtin_expect((++recorder->event_count & (SAMPLE_EVERY - 1)) == 0, 0)) {
+        recorder->ring->sampled_ticks += ring_ticks() - start;
+        recorder->ring->sampled_count++;
+    }
+}
+
+void record_write_and_unlock(const struct event *event, struct caller caller)
+{
+    struct recorder *recorder = heap.recorder;
+    if (!recorder->is_open) { /* a forked child's first call */
+        thread_number = 0;
+        open_ring(recorder);
+    }
+    if (!recorder->is_off && event->op != RING_NOTHING)
+        write_event(recorder, event, caller);
+    unlock();
+}
+
+void record_finish(void)
+{
+    struct recorder *recorder = heap.recorder;
+    if (!recorder || !recorder->is_open || recorder->is_off)
+        return;
+    record_lock();
+    char text[RING_EXTRA_LIMIT * sizeof(uint64_t)];
+    int maps = os_open_maps();
+    size_t length;
+    while (maps >= 0 && (length = os_read(maps, text, sizeof text)) > 0 && has_room(recorder)) {
+        unsigned count = (unsigned)((length + 7) / 8);
+        for (unsigned i = 0; i < count; i++)
+            memcpy(word_at(recorder, RING_EVENT_WORDS + i), text + i * sizeof(uint64_t),
+                   sizeof(uint64_t));
+        *word_at(recorder, 0) = ring_ticks();
+        *word_at(recorder, 1) = (uint64_t)count << 54 | (uint64_t)RING_MAPS << 60;
+        *word_at(recorder, 2) = length;
+        *word_at(recorder, 3) = 0;
+        publish(recorder, count);
+    }
+    if (maps >= 0)
+        os_close(maps);
+    unlock();
+}
+
+void record_prepare_fork(void)
+{
+    if (heap.recorder)
+        record_lock();
+}
+
+void record_end_fork(void)
+{
+    if (heap.recorder)
+        unlock();
+}
