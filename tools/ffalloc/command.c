@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void say_list(const char *format, va_list arguments)
+{
+    fflush(stdout);
+    char line[1000];
+    vsnprintf(line, sizeof line, format, arguments);
+    fprintf(stderr, "ffalloc: %s\n", line);
+}
+
+void say(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say_list(format, arguments);
+    va_end(arguments);
+}
+
+void die(enum status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say_list(format, arguments);
+    va_end(arguments);
+    exit(status);
+}
+
+void finish_output(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        die(STATUS_FAILED, "cannot write to standard output: %s", strerror(errno));
+}
+
+/* The size that `text` is, a fraction of a unit included; false if it is none. */
+static bool is_size(const char *text, uint64_t *size)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    double value = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+    if (unit) {
+        value *= (double)((uint64_t)1 << 10 * (unit - units + 1));
+        end++;
+        end += strcmp(end, "iB") == 0 ? 2 : 0;
+    }
+    end += strcmp(end, "B") == 0;
+    *size = (uint64_t)value;
+    return errno == 0 && *end == '\0' && value >= 0 && value < 9e15 &&
+           (unit || value == (double)*size);
+}
+
+uint64_t parse_size_argument(const char *option, const char *text)
+{
+    uint64_t size;
+    if (!is_size(text, &size) || size == 0)
+        die(STATUS_USAGE, "%s: '%s' is no size (64K, 16M, 1.5G, 70001)", option, text);
+    return size;
+}
+
+size_t parse_granule_argument(const char *text)
+{
+    uint64_t granule;
+    if (!is_size(text, &granule) || granule < 8 || granule > 4096 || granule & (granule - 1))
+        die(STATUS_USAGE, "--granule: '%s' is no power of two from 8 to 4096", text);
+    return (size_t)granule;
+}
+
+const char *person(uint64_t size)
+{
+    static char texts[8][24];
+    static unsigned next;
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    char *text = texts[next++ % 8];
+    double value = (double)size;
+    unsigned unit = 0;
+    for (; value >= 1024 && unit < 4; unit++)
+        value /= 1024;
+    snprintf(text, sizeof texts[0], unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+bool has_colour(int descriptor)
+{
+    const char *no = getenv("NO_COLOR");
+    return !(no && *no) && isatty(descriptor);
+}
+
+void *allocate(size_t size)
+{
+    void *block = calloc(1, size ? size : 1);
+    if (!block)
+        die(STATUS_FAILED, "out of memory");
+    return block;
+}
+
+void *grow(void *block, size_t *count, size_t needed, size_t size)
+{
+    if (needed <= *count)
+        return block;
+    size_t before = *count;
+    *count = needed < 1024 ? 1024 : needed + needed / 2;
+    block = reallocarray(block, *count, size);
+    if (!block)
+        die(STATUS_FAILED, "out of memory");
+    memset((char *)block + before * size, 0, (*count - before) * size);
+    return block;
+}
+
+/* The folder of this command's file. */
+static const char *own_folder(void)
+{
+    static char folder[PATH_MAX];
+    if (folder[0])
+        return folder;
+    ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    if (length <= 0)
+        die(STATUS_FAILED, "cannot find my own file: /proc is not mounted");
+    folder[length] = '\0';
+    *strrchr(folder, '/') = '\0';
+    return folder;
+}
+
+/* The first of the folders, each beside the command's own, that has `name`. */
+static const char *find_part(const char *name, const char *const *folders, size_t count)
+{
+    static char path[PATH_MAX + 300];
+    for (size_t i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/%s/%s", own_folder(), folders[i], name);
+        if (access(path, R_OK) == 0) {
+            char *real = realpath(path, NULL);
+            if (real)
+                return real;
+        }
+    }
+    die(STATUS_FAILED, "%s is neither beside %s nor installed", name, own_folder());
+}
+
+const char *find_library(const char *name)
+{
+    static const char *const folders[] = {".", "../" FFALLOC_LIBDIR};
+    return find_part(name, folders, 2);
+}
+
+const char *find_views(void)
+{
+    static const char *const folders[] = {"tools/ffalloc", "../" FFALLOC_DATADIR "/ffalloc"};
+    return find_part("views.py", folders, 2);
+}

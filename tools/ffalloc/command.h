@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the commands of `ffalloc` share. Data goes to standard output, everything said about it to
+ * standard error, one line each, after "ffalloc: ".
+ */
+#ifndef FFALLOC_TOOLS_COMMAND_H
+#define FFALLOC_TOOLS_COMMAND_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum status {
+    STATUS_OK = 0,
+    STATUS_NO = 1,       /* what was asked is not so: it does not fit, a check failed */
+    STATUS_USAGE = 2,    /* the arguments make no sense */
+    STATUS_FAILED = 125, /* ffalloc itself could not do its work; these three as in env(1) */
+    STATUS_CANNOT_RUN = 126,
+    STATUS_NOT_FOUND = 127
+};
+
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void die(enum status status, const char *format, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
+
+/* Writes out standard output; says so and ends if that fails, as on a full disk. */
+void finish_output(void);
+
+/* The value of an argument, or ends with a line: 64K, 16M, 1.5G, 70001; 8, 16, ... 4096. */
+uint64_t parse_size_argument(const char *option, const char *text);
+size_t parse_granule_argument(const char *text);
+
+/* A size for a person, such as "12.3 KiB", in a buffer used again after a few calls. */
+const char *person(uint64_t size);
+
+/* Whether messages and pictures may use colour on this descriptor. */
+bool has_colour(int descriptor);
+
+void *allocate(size_t size); /* zeroed; ends if there is no memory */
+void *grow(void *block, size_t *count, size_t needed, size_t size);
+
+/* Where the parts of ffalloc lie: beside the command in a build folder, or installed. Each ends
+ * if it is not there. */
+const char *find_library(const char *name);
+const char *find_views(void);
+
+/* The options that follow a command's name, up to "--" or the first that is none. */
+struct parsed {
+    int program_at; /* index of PROGRAM in argv, argc if none */
+};
+
+/* One file each. argv[0] is "ffalloc NAME". */
+int command_run(int argc, char **argv);
+int command_record(int argc, char **argv);
+int command_replay(int argc, char **argv);
+int command_size(int argc, char **argv);
+int command_data(int argc, char **argv);
+int command_events(int argc, char **argv);
+
+#endif

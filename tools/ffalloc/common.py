@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What the views share: messages, arguments, and the data of a trace, which the ffalloc command
+gathers (survey.h says what it is)."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+NO, USAGE, FAILED = 1, 2, 125
+
+
+class Failure(Exception):
+    """One line for the user, if any, and the status to end with."""
+
+    def __init__(self, text="", status=FAILED):
+        super().__init__(text)
+        self.status = status
+
+
+def say(text):
+    """A message: data goes to standard output, all else here."""
+    print(f"ffalloc: {text}", file=sys.stderr)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, whose errors are of one line."""
+
+    def __init__(self, name, what, **settings):
+        super().__init__(prog=f"ffalloc {name}", description=what, allow_abbrev=False, **settings)
+
+    def error(self, message):
+        raise Failure(f"{self.prog.split()[-1]}: {message}", USAGE)
+
+
+def command():
+    """The file of the ffalloc command."""
+    return os.environ.get("FFALLOC_COMMAND", "ffalloc")
+
+
+def run_command(*words, output=subprocess.PIPE):
+    """Runs a command of ffalloc; what it says has been said, its failure is ours."""
+    done = subprocess.run([command(), *map(str, words)], stdout=output)
+    if done.returncode != 0:
+        raise Failure(status=done.returncode if done.returncode > 0 else FAILED)
+    return done.stdout
+
+
+def survey(trace, **options):
+    """The data of a trace; options as those of ffalloc data, None is left out."""
+    words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    data = json.loads(run_command("data", *words, "--", trace))
+    data["site_by_number"] = {site["number"]: site for site in data["sites"]}
+    return data
+
+
+def person(size):
+    """A size for a person."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def site_name(data, number):
+    site = data["site_by_number"].get(number)
+    return (site and site["name"]) or "unknown"
+
+
+def top_sites(data, key="mark_bytes", most=11):
+    """The sites that hold most, largest first; none that holds nothing."""
+    held = [site for site in data["sites"] if site[key] > 0 and site["number"] != 0]
+    return sorted(held, key=lambda site: -site[key])[:most]
+
+
+def cells(picture, count):
+    """The cells of a picture as (used, birth, site), each a sequence of `count`."""
+    used = bytes.fromhex(picture["used"])
+    birth = bytes.fromhex(picture["birth"])
+    assert len(used) == len(birth) == len(picture["site"]) == count
+    return used, birth, picture["site"]
+
+
+def write_file(path, content):
+    """Writes a file of this name, or standard output for "-", whole or not at all."""
+    content = content.encode() if isinstance(content, str) else content
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as file:
+            file.write(content)
+        return
+    folder = os.path.dirname(path) or "."
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".ffalloc-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def has_colour(when):
+    """Whether standard output is to be coloured: `when` is auto, always or never."""
+    if when != "auto":
+        return when == "always"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

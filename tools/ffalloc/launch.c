@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include "launch.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "command.h"
+
+/* The settings have this length, filled up with spaces, whatever they are: the environment is part
+ * of a program's input, and a run must be the same as the recorded one. */
+#define SETTINGS_LENGTH 240
+
+#define SCRIPT_DEPTH 4
+
+void launch_set(struct launch *launch, const char *name, const char *value)
+{
+    size_t length = strlen(launch->settings);
+    int added = snprintf(launch->settings + length, sizeof launch->settings - length, "%s%s=%s",
+                         length ? " " : "", name, value);
+    if (strchr(value, ' ') || length + (size_t)added > SETTINGS_LENGTH)
+        die(STATUS_USAGE, "%s=%s: it is too long, or has a space", name, value);
+}
+
+void launch_need_program(const char *command, int first, int argc)
+{
+    if (first >= argc)
+        die(STATUS_USAGE, "%s: no program is named; try ffalloc %s -- PROGRAM", command, command);
+}
+
+static bool is_program(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
+}
+
+/* As execvp finds it. */
+static const char *look_up(const char *program)
+{
+    static char path[PATH_MAX];
+    const char *folders = getenv("PATH");
+    if (strchr(program, '/')) {
+        if (access(program, F_OK) != 0)
+            die(STATUS_NOT_FOUND, "%s: %s", program, strerror(errno));
+        if (!is_program(program))
+            die(STATUS_CANNOT_RUN, "%s is no program that you may run", program);
+        return program;
+    }
+    folders = folders ? folders : "/usr/local/bin:/usr/bin:/bin";
+    while (*program) {
+        int length = (int)strcspn(folders, ":");
+        snprintf(path, sizeof path, "%.*s%s%s", length, folders, length ? "/" : "./", program);
+        if (is_program(path))
+            return path;
+        if (!folders[length])
+            break;
+        folders += length + 1;
+    }
+    die(STATUS_NOT_FOUND, "%s: no such program on the PATH", program);
+}
+
+static void check_rights(const char *path)
+{
+    struct stat status;
+    bool is_other_user =
+        stat(path, &status) == 0 && ((status.st_mode & S_ISUID && status.st_uid != geteuid()) ||
+                                     (status.st_mode & S_ISGID && status.st_gid != getegid()));
+    if (is_other_user || (geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0))
+        die(STATUS_CANNOT_RUN,
+            "%s runs with more rights than yours (set-user-ID or the like): "
+            "the loader would ignore libffalloc.so",
+            path);
+}
+
+static void check_elf(const char *path, const unsigned char *bytes, size_t size)
+{
+    unsigned class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+    if (bytes[EI_CLASS] != class)
+        die(STATUS_CANNOT_RUN, "%s is a %s-bit program: this libffalloc.so is for %zu bits", path,
+            bytes[EI_CLASS] == ELFCLASS32 ? "32" : "64", sizeof(void *) * 8);
+    Elf64_Ehdr header;
+    Elf32_Ehdr header_32;
+    memcpy(&header, bytes, sizeof header);
+    memcpy(&header_32, bytes, sizeof header_32);
+    bool is_64 = class == ELFCLASS64;
+    uint64_t at = is_64 ? header.e_phoff : header_32.e_phoff;
+    unsigned count = is_64 ? header.e_phnum : header_32.e_phnum;
+    unsigned step = is_64 ? header.e_phentsize : header_32.e_phentsize;
+    for (; count > 0 && at + sizeof(uint32_t) <= size; count--, at += step) {
+        uint32_t type;
+        memcpy(&type, bytes + at, sizeof type);
+        if (type == PT_INTERP)
+            return;
+    }
+    die(STATUS_CANNOT_RUN, "%s is linked statically: no library can be loaded into it", path);
+}
+
+/* Looks at the program, or at the interpreter that its first line names. */
+static void check_program(const char *path, unsigned depth)
+{
+    union {
+        unsigned char bytes[8192];
+        char text[8192];
+    } start = {{0}};
+    check_rights(path);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return; /* may be run but not read: the kernel will tell */
+    ssize_t size = read(descriptor, start.bytes, sizeof start - 1);
+    close(descriptor);
+    if (size > 64 && memcmp(start.bytes, ELFMAG, SELFMAG) == 0) {
+        check_elf(path, start.bytes, (size_t)size);
+    } else if (size > 2 && memcmp(start.text, "#!", 2) == 0 && depth < SCRIPT_DEPTH) {
+        char *interpreter = start.text + 2 + strspn(start.text + 2, " \t");
+        interpreter[strcspn(interpreter, " \t\n")] = '\0';
+        check_program(interpreter, depth + 1);
+    } else if (size >= 0) {
+        die(STATUS_CANNOT_RUN, "%s is neither an ELF program nor a script", path);
+    }
+}
+
+const char *launch_find(const char *program)
+{
+    const char *path = look_up(program);
+    check_program(path, 0);
+    return path;
+}
+
+/* In front of what is preloaded already. */
+static void preload(const char *library)
+{
+    char text[PATH_MAX * 2];
+    const char *before = getenv("LD_PRELOAD");
+    if (strpbrk(library, " :"))
+        die(STATUS_FAILED, "%s has a space or colon in its path: the loader cannot preload it",
+            library);
+    snprintf(text, sizeof text, "%s%s%s", library, before && *before ? ":" : "",
+             before ? before : "");
+    setenv("LD_PRELOAD", text, 1);
+}
+
+void launch_prepare(const struct launch *launch)
+{
+    char settings[SETTINGS_LENGTH + 1];
+    memset(settings, ' ', SETTINGS_LENGTH);
+    settings[SETTINGS_LENGTH] = '\0';
+    memcpy(settings, launch->settings, strlen(launch->settings));
+    setenv("FFALLOC_RUN", settings, 1);
+    if (launch->only)
+        setenv("FFALLOC_ONLY", launch->only, 1);
+    if (launch->has_unwind)
+        preload(find_library("libffalloc-unwind.so"));
+    preload(find_library("libffalloc.so"));
+}
+
+void launch_exec(const char *path, char **arguments)
+{
+    execv(path, arguments);
+    die(STATUS_CANNOT_RUN, "%s cannot be run: %s", path, strerror(errno));
+}

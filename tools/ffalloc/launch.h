@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting a program under libffalloc.so. */
+#ifndef FFALLOC_TOOLS_LAUNCH_H
+#define FFALLOC_TOOLS_LAUNCH_H
+
+#include <stdbool.h>
+
+/* Options of the library, in the order asked for: "POOL=64K GRANULE=8". */
+struct launch {
+    char settings[400];
+    char *only; /* FFALLOC_ONLY, or NULL */
+    bool has_unwind;
+};
+
+/* Adds NAME=value; ends if there is no room for it, or a space in it. */
+void launch_set(struct launch *launch, const char *name, const char *value);
+
+/* The path of a program; ends with a line and the status of env(1) if there is no such program, or
+ * the loader would not load the library into it: it is static, or set-user-ID, or has words of
+ * another size. Of a script its interpreter is looked at. */
+const char *launch_find(const char *program);
+
+/* Puts the library, and what was set, into the environment. */
+void launch_prepare(const struct launch *launch);
+
+/* Replaces this process by the program; ends with a line if that fails. */
+void launch_exec(const char *path, char **arguments) __attribute__((noreturn));
+
+/* Ends with a line if no program follows the options. */
+void launch_need_program(const char *command, int first, int argc);
+
+#endif

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""ffalloc map: the pool at one moment, in the terminal, and over its whole life, as a picture."""
+
+import json
+import sys
+
+from common import Parser, Failure, cells, has_colour, person, say, site_name, survey
+
+LINE_CELLS = 64
+BLOCKS = " ░▒▓█"
+ASCII = ".-+*#"
+
+
+def parse(arguments):
+    parser = Parser("map", "Shows where a trace's blocks and holes lie.")
+    parser.add_argument("trace")
+    parser.add_argument("--at", default="mark", metavar="MOMENT",
+                        help="event's number, mark (when the pool was highest; the default), "
+                        "peak (when most was live), fail (the first failure) or end")
+    parser.add_argument("--pool", metavar="SIZE", help="in a pool of this memory, as 64K")
+    parser.add_argument("--granule", metavar="BYTES")
+    parser.add_argument("--ascii", action="store_true", help="no characters beyond ASCII")
+    parser.add_argument("--svg", metavar="FILE", help="the whole life: event by address")
+    parser.add_argument("--png", metavar="FILE", help="the same")
+    parser.add_argument("--by", choices=("site", "age"), default="site",
+                        help="what the colours of the picture mean")
+    parser.add_argument("--json", action="store_true", help="the moment as an object")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    return parser.parse_args(arguments)
+
+
+def shade(used, characters):
+    """A cell's character: empty and full are exact, the three between are thirds."""
+    if used in (0, 255):
+        return characters[-1 if used else 0]
+    return characters[1 + min(2, used * 3 // 255)]
+
+
+def print_map(data, characters, is_coloured):
+    used, _, _ = cells(data["now"], data["rows"])
+    moment = data["moment"]
+    width = len(f"{data['usable']:x}")
+    for first in range(0, data["rows"], LINE_CELLS):
+        line = "".join(shade(cell, characters) for cell in used[first:first + LINE_CELLS])
+        if is_coloured:
+            line = f"\33[36m{line}\33[0m"
+        print(f"{first * data['row_bytes']:0{width}x} {line}")
+    free = data["usable"] - moment["used"]
+    print(f"event {moment['event']} of {data['events']}, {moment['time'] / 1e6:.3f} s; "
+          f"a character is {person(data['row_bytes'])}: "
+          f"{characters[-1]} used, {''.join(characters[1:-1])} in part, "
+          f"{'blank' if characters[0] == ' ' else characters[0]} free")
+    print(f"{moment['used']} bytes used in {moment['blocks']} blocks, {free} free in "
+          f"{moment['holes']} holes, the largest {moment['largest_hole']}; "
+          f"high-water mark {moment['mark']}")
+
+
+def print_moment(data):
+    moment = dict(data["moment"])
+    moment["usable"] = data["usable"]
+    moment["row_bytes"] = data["row_bytes"]
+    used, _, sites = cells(data["now"], data["rows"])
+    moment["rows"] = [
+        {"used": round(cell / 255, 3), "site": site_name(data, site) if site else None}
+        for cell, site in zip(used, sites)
+    ]
+    json.dump(moment, sys.stdout, indent=1)
+    print()
+
+
+def main(arguments):
+    options = parse(arguments)
+    chosen = {"at": options.at, "pool": options.pool, "granule": options.granule}
+    if options.svg == "-" or options.png == "-":
+        if not (options.svg and options.png):
+            options.json = options.ascii = False
+    if options.svg or options.png:
+        import picture
+
+        data = survey(options.trace, columns=1000, rows=500, **chosen)
+        for path, write in ((options.svg, picture.svg), (options.png, picture.png)):
+            if path:
+                write(data, path, options.by)
+                if path != "-":
+                    say(f"{path}: {data['events']} events by {person(data['usable'])}")
+        return 0
+    data = survey(options.trace, columns=1, rows=16 * LINE_CELLS, **chosen)
+    if options.json:
+        print_moment(data)
+        return 0
+    is_plain = options.ascii or not (sys.stdout.encoding or "").lower().startswith("utf")
+    try:
+        print_map(data, ASCII if is_plain else BLOCKS, has_colour(options.color))
+    except UnicodeEncodeError:
+        raise Failure("this terminal has no such characters: use --ascii")
+    return 0

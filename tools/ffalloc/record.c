@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ffalloc record: runs a program and writes down each of its calls. Every process that loads the
+ * library makes a ring in a folder of ours; those that are wanted get a trace, the others are told
+ * to stop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "launch.h"
+#include "recorder.h"
+
+#define RECORDERS_MOST    1024
+#define IDLE_MILLISECONDS 2
+
+struct session {
+    struct launch launch;
+    const char *output;
+    char **command;
+    char folder[PATH_MAX];
+    int watch;
+    pid_t child;
+    bool has_ended; /* the child */
+    struct ending ending;
+    struct recorded {
+        struct recorder *recorder;
+        int process; /* a pidfd; -1: it has ended */
+    } recorded[RECORDERS_MOST];
+    unsigned count;
+    unsigned trace_count;   /* written or being written */
+    unsigned ignored_count; /* processes that were not wanted */
+    bool has_failed;        /* a trace could not be written */
+};
+
+static volatile sig_atomic_t signal_to_pass;
+
+static const struct argp_option options[] = {
+    {"output", 'o', "TRACE", 0, "the trace; with %p, the process, its children have one each", 0},
+    {"backtrace", 'b', "HOW", 0,
+     "what is kept of a call's site: caller (the default), fp (frame pointers), unwind (libunwind)",
+     0},
+    {"pool", 'p', "SIZE", 0, "exactly so much memory, as of ffalloc run", 0},
+    {"granule", 'g', "BYTES", 0, "as of ffalloc run", 0},
+    {"only", 'O', "NAME[,NAME]", 0, "record the first program of these names", 0},
+    {0},
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct session *session = state->input;
+    char number[24];
+    switch (key) {
+    case 'o':
+        session->output = text;
+        break;
+    case 'b':
+        if (strcmp(text, "caller") != 0 && strcmp(text, "fp") != 0 && strcmp(text, "unwind") != 0)
+            die(STATUS_USAGE, "--backtrace: '%s' is none of caller, fp, unwind", text);
+        launch_set(&session->launch, "BACKTRACE", text);
+        session->launch.has_unwind = strcmp(text, "unwind") == 0;
+        break;
+    case 'p':
+        snprintf(number, sizeof number, "%ju", (uintmax_t)parse_size_argument("--pool", text));
+        launch_set(&session->launch, "POOL", number);
+        break;
+    case 'g':
+        snprintf(number, sizeof number, "%zu", parse_granule_argument(text));
+        launch_set(&session->launch, "GRANULE", number);
+        break;
+    case 'O':
+        session->launch.only = text;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {options,
+                                 parse,
+                                 "-o TRACE -- PROGRAM [ARGUMENT...]",
+                                 "Runs a program on exact first fit, writes each of its allocator "
+                                 "calls to TRACE, and returns its "
+                                 "status.\vffalloc size, map, report and export read the trace.",
+                                 NULL,
+                                 NULL,
+                                 NULL};
+
+/* A folder for the rings, in memory if there is such a place. */
+static void make_folder(struct session *session)
+{
+    const char *temporary = getenv("TMPDIR");
+    const char *const places[] = {"/dev/shm", temporary ? temporary : "/tmp", "/tmp"};
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(session->folder, sizeof session->folder, "%s/ffalloc.XXXXXX", places[i]);
+        if (places[i][0] == '/' && strlen(places[i]) < 100 && mkdtemp(session->folder))
+            return;
+    }
+    die(STATUS_FAILED, "no folder can be made in /dev/shm or /tmp: %s", strerror(errno));
+}
+
+/* The output with each %p replaced by the process's number. */
+static char *trace_path(const struct session *session, unsigned process)
+{
+    char *path = allocate(strlen(session->output) * 6 + 1);
+    char *end = path;
+    for (const char *from = session->output; *from; from++) {
+        if (from[0] == '%' && from[1] == 'p') {
+            end += sprintf(end, "%u", process);
+            from++;
+        } else {
+            *end++ = *from;
+        }
+    }
+    return path;
+}
+
+static void drop_recorder(struct session *session, unsigned i)
+{
+    struct recorded *recorded = &session->recorded[i];
+    if (recorded->process >= 0)
+        close(recorded->process);
+    *recorded = session->recorded[--session->count];
+}
+
+static void finish_recorder(struct session *session, unsigned i)
+{
+    struct recorded *recorded = &session->recorded[i];
+    bool is_child = recorder_process(recorded->recorder) == (unsigned)session->child;
+    struct ending none = {0};
+    session->has_failed |= !recorder_finish(
+        recorded->recorder, is_child && session->has_ended ? session->ending : none);
+    drop_recorder(session, i);
+}
+
+/* Without %p: the program itself, whatever it becomes by exec; or with --only the first of that
+ * name. */
+static bool is_wanted(const struct session *session, const struct ring *ring)
+{
+    if (strstr(session->output, "%p"))
+        return session->count < RECORDERS_MOST;
+    bool is_first = session->launch.only ? session->trace_count == 0
+                                         : ring->process == (unsigned)session->child;
+    return is_first && ring->parent == 0;
+}
+
+/* A process that becomes another program, as a shell script's wrapper does, is recorded as that. */
+static void drop_earlier(struct session *session, unsigned process)
+{
+    for (unsigned i = 0; i < session->count; i++)
+        if (recorder_process(session->recorded[i].recorder) == process) {
+            recorder_discard(session->recorded[i].recorder);
+            drop_recorder(session, i);
+            return;
+        }
+}
+
+static void add_ring(struct session *session, const char *name)
+{
+    char path[PATH_MAX + 300];
+    snprintf(path, sizeof path, "%s/%s", session->folder, name);
+    struct ring *ring = ring_open(path);
+    if (!ring)
+        return;
+    drop_earlier(session, ring->process);
+    if (!is_wanted(session, ring)) {
+        ring->is_unwanted = 1;
+        session->ignored_count++;
+        ring_close(ring);
+        return;
+    }
+    char *trace = trace_path(session, ring->process);
+    unsigned process = ring->process;
+    struct recorder *recorder = recorder_open(ring, trace, session->command);
+    free(trace);
+    if (!recorder) {
+        ring->is_unwanted = 1;
+        ring_close(ring);
+        session->has_failed = true;
+        return;
+    }
+    int descriptor = (int)syscall(SYS_pidfd_open, process, 0);
+    session->recorded[session->count++] = (struct recorded){recorder, descriptor};
+    session->trace_count++;
+}
+
+static bool take_news(struct session *session)
+{
+    _Alignas(struct inotify_event) char news[8192];
+    ssize_t length = read(session->watch, news, sizeof news);
+    for (ssize_t at = 0; at < length;) {
+        struct inotify_event *event = (struct inotify_event *)(void *)(news + at);
+        if (event->len > 0 && strstr(event->name, ".ring"))
+            add_ring(session, event->name);
+        at += (ssize_t)sizeof *event + event->len;
+    }
+    return length > 0;
+}
+
+static bool has_process_ended(const struct recorded *recorded)
+{
+    struct pollfd poll_process = {.fd = recorded->process, .events = POLLIN};
+    return recorded->process < 0 || poll(&poll_process, 1, 0) > 0;
+}
+
+/* One round; returns whether there was anything to do. */
+static bool serve(struct session *session)
+{
+    int status;
+    if (signal_to_pass) {
+        kill(session->child, signal_to_pass);
+        signal_to_pass = 0;
+    }
+    if (!session->has_ended && waitpid(session->child, &status, WNOHANG) == session->child) {
+        session->has_ended = true;
+        session->ending = (struct ending){true, status};
+    }
+    bool was_busy = take_news(session);
+    for (unsigned i = session->count; i-- > 0;) {
+        bool has_ended = has_process_ended(&session->recorded[i]);
+        bool is_child = recorder_process(session->recorded[i].recorder) == (unsigned)session->child;
+        was_busy |= recorder_drain(session->recorded[i].recorder);
+        if (is_child ? session->has_ended : has_ended) {
+            finish_recorder(session, i);
+            was_busy = true;
+        }
+    }
+    return was_busy;
+}
+
+static void pass_signal(int number)
+{
+    signal_to_pass = number;
+}
+
+static void start_child(struct session *session, const char *path)
+{
+    /* The terminal sends these to the program too, which decides what they mean. */
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before_int, before_quit;
+    sigaction(SIGINT, &ignore, &before_int);
+    sigaction(SIGQUIT, &ignore, &before_quit);
+    struct sigaction pass = {.sa_handler = pass_signal, .sa_flags = SA_RESTART};
+    session->child = fork();
+    if (session->child < 0)
+        die(STATUS_FAILED, "cannot fork: %s", strerror(errno));
+    if (session->child == 0) {
+        sigaction(SIGINT, &before_int, NULL);
+        sigaction(SIGQUIT, &before_quit, NULL);
+        launch_prepare(&session->launch);
+        launch_exec(path, session->command);
+    }
+    sigaction(SIGTERM, &pass, NULL);
+    sigaction(SIGHUP, &pass, NULL);
+}
+
+static int end_session(struct session *session)
+{
+    while (session->count > 0)
+        finish_recorder(session, session->count - 1);
+    close(session->watch);
+    rmdir(session->folder);
+    if (session->trace_count == 0 && !session->has_failed)
+        say("nothing was recorded: no %s called the allocator",
+            session->launch.only ? "program of that name" : "process");
+    if (session->ignored_count > 0 && !session->launch.only)
+        say("%u further processes were not recorded: write -o NAME.%%p for a trace of each",
+            session->ignored_count);
+    if (session->has_failed || session->trace_count == 0)
+        return STATUS_FAILED;
+    int status = session->ending.status;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Whether the trace can be written is found out before the program runs, not after. */
+static void check_output(const struct session *session)
+{
+    char *path = trace_path(session, 0);
+    char *slash = strrchr(path, '/');
+    if (access(path, F_OK) == 0 ? access(path, W_OK) != 0 : false)
+        die(STATUS_FAILED, "%s cannot be written: %s", path, strerror(errno));
+    if (slash)
+        *slash = '\0';
+    if (access(slash ? (slash == path ? "/" : path) : ".", W_OK) != 0)
+        die(STATUS_FAILED, "%s cannot be written: %s", session->output, strerror(errno));
+    free(path);
+}
+
+int command_record(int argc, char **argv)
+{
+    static struct session session;
+    int first;
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, &first, &session);
+    launch_need_program("record", first, argc);
+    if (!session.output)
+        die(STATUS_USAGE, "record: -o TRACE is missing");
+    const char *path = launch_find(argv[first]);
+    check_output(&session);
+    make_folder(&session);
+    session.watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (session.watch < 0 || inotify_add_watch(session.watch, session.folder, IN_MOVED_TO) < 0)
+        die(STATUS_FAILED, "%s cannot be watched: %s", session.folder, strerror(errno));
+    launch_set(&session.launch, "RECORD", session.folder);
+    session.command = argv + first;
+    start_child(&session, path);
+    struct pollfd news = {.fd = session.watch, .events = POLLIN};
+    while (!session.has_ended || session.count > 0)
+        if (!serve(&session))
+            poll(&news, 1, IDLE_MILLISECONDS);
+    while (serve(&session))
+        ;
+    return end_session(&session);
+}

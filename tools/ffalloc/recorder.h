@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* One recorded process: its ring on one side, its trace on the other. */
+#ifndef FFALLOC_TOOLS_RECORDER_H
+#define FFALLOC_TOOLS_RECORDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring.h"
+
+struct recorder;
+
+/* Opens the ring at `path`, and removes it: both sides have it mapped. NULL if it is none. */
+struct ring *ring_open(const char *path);
+void ring_close(struct ring *ring);
+
+/* Begins a trace of the ring's process, which it writes to `trace_path`; NULL, having said why,
+ * if that cannot be written. `command` is what was asked to be recorded. The ring is its own. */
+struct recorder *recorder_open(struct ring *ring, const char *trace_path, char **command);
+
+/* Takes what the process has written; returns whether that was anything. */
+bool recorder_drain(struct recorder *recorder);
+
+/* How the process ended. */
+struct ending {
+    bool is_known;
+    int status; /* of waitpid */
+};
+
+/* Finishes the trace and says what was recorded; false, having said so, if it cannot be written. */
+bool recorder_finish(struct recorder *recorder, struct ending ending);
+
+/* Ends without a trace. */
+void recorder_discard(struct recorder *recorder);
+
+unsigned recorder_process(const struct recorder *recorder);
+
+#endif

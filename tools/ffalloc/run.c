@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* ffalloc run: a program under libffalloc.so, alone or with a tool that watches it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "launch.h"
+
+struct run {
+    struct launch launch;
+    const char *tool;
+};
+
+static const struct argp_option options[] = {
+    {"pool", 'p', "SIZE", 0, "exactly so much memory, metadata included; else as much as there is",
+     0},
+    {"granule", 'g', "BYTES", 0, "8 to 4096; default 16, or 8 for a device's placement", 0},
+    {"only", 'O', "NAME[,NAME]", 0, "only programs of these names; libc's malloc serves the others",
+     0},
+    {"stats", 's', "json", OPTION_ARG_OPTIONAL, "report at exit", 0},
+    {"fail", 'f', "SPEC", 0, "refuse requests: nth:100, every:7, prob:0.01:seed=3, size>=4096", 0},
+    {"check", 'c', "N", 0, "verify the heap every N calls", 0},
+    {"fill", 'F', "BYTE", 0, "fill freed memory with this byte, new memory with its complement", 0},
+    {"tool", 't', "TOOL", 0, "under memcheck, massif or gdb", 0},
+    {0},
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct run *run = state->input;
+    char number[24];
+    switch (key) {
+    case 'p':
+        snprintf(number, sizeof number, "%ju", (uintmax_t)parse_size_argument("--pool", text));
+        launch_set(&run->launch, "POOL", number);
+        break;
+    case 'g':
+        snprintf(number, sizeof number, "%zu", parse_granule_argument(text));
+        launch_set(&run->launch, "GRANULE", number);
+        break;
+    case 'O':
+        run->launch.only = text;
+        break;
+    case 's':
+        launch_set(&run->launch, "STATS", text ? text : "1");
+        break;
+    case 'f':
+        launch_set(&run->launch, "FAIL", text);
+        break;
+    case 'c':
+        launch_set(&run->launch, "CHECK", text);
+        break;
+    case 'F':
+        launch_set(&run->launch, "FILL", text);
+        break;
+    case 't':
+        run->tool = text;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {options,
+                                 parse,
+                                 "-- PROGRAM [ARGUMENT...]",
+                                 "Runs a program on exact first fit, and returns its status."
+                                 "\vThe program's blocks are served by libffalloc.so, which is "
+                                 "found beside this command. All of "
+                                 "FFALLOC_* in libffalloc(7) holds too.",
+                                 NULL,
+                                 NULL,
+                                 NULL};
+
+/* AddressSanitizer's runtime wants to be first; behind us it works as well. */
+static void allow_sanitizer(void)
+{
+    char text[1000];
+    const char *before = getenv("ASAN_OPTIONS");
+    snprintf(text, sizeof text, "%s%sverify_asan_link_order=0", before ? before : "",
+             before ? ":" : "");
+    setenv("ASAN_OPTIONS", text, 1);
+}
+
+/* Puts a tool's words before the program's. */
+static void run_under(const char *const *words, char **arguments, int argument_count)
+{
+    size_t count = 0;
+    while (words[count])
+        count++;
+    char **all = allocate((count + (size_t)argument_count + 1) * sizeof *all);
+    memcpy(all, words, count * sizeof *all);
+    memcpy(all + count, arguments, (size_t)argument_count * sizeof *all);
+    execvp(all[0], all);
+    die(STATUS_NOT_FOUND, "%s is not installed", all[0]);
+}
+
+static void run_tool(const struct run *run, char **arguments, int argument_count)
+{
+    static const char *const memcheck[] = {"valgrind",
+                                           "--soname-synonyms=somalloc=nouserintercepts",
+                                           "--leak-check=no", "--redzone-size=16", NULL};
+    static const char *const massif[] = {"valgrind", "--tool=massif",
+                                         "--soname-synonyms=somalloc=nouserintercepts", NULL};
+    if (strcmp(run->tool, "memcheck") == 0)
+        run_under(memcheck, arguments, argument_count);
+    if (strcmp(run->tool, "massif") == 0)
+        run_under(massif, arguments, argument_count);
+    /* gdb itself, and the shell by which it starts the program, keep libc's malloc. */
+    char preload[4200], settings[400], script[4200];
+    snprintf(preload, sizeof preload, "set environment LD_PRELOAD %s", getenv("LD_PRELOAD"));
+    snprintf(settings, sizeof settings, "set environment FFALLOC_RUN %s", getenv("FFALLOC_RUN"));
+    char *views = strdup(find_views());
+    *strrchr(views, '/') = '\0';
+    snprintf(script, sizeof script, "source %s/gdb_commands.py", views);
+    unsetenv("LD_PRELOAD");
+    const char *gdb[] = {"gdb",    "-q",  "-ex",  preload, "-ex",
+                         settings, "-ex", script, "-ex",   "set startup-with-shell off",
+                         "--args", NULL};
+    run_under(gdb, arguments, argument_count);
+}
+
+int command_run(int argc, char **argv)
+{
+    struct run run = {0};
+    int first;
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, &first, &run);
+    launch_need_program("run", first, argc);
+    if (run.tool && strcmp(run.tool, "memcheck") != 0 && strcmp(run.tool, "massif") != 0 &&
+        strcmp(run.tool, "gdb") != 0)
+        die(STATUS_USAGE, "--tool: '%s' is none of memcheck, massif, gdb", run.tool);
+    const char *path = launch_find(argv[first]);
+    launch_prepare(&run.launch);
+    allow_sanitizer();
+    if (run.tool)
+        run_tool(&run, argv + first, argc - first);
+    launch_exec(path, argv + first);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "symbols.h"
+
+#include <dlfcn.h>
+#include <elfutils/libdwfl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+struct symbols {
+    Dwfl *dwfl; /* NULL: nothing is known */
+    struct known {
+        uint64_t address; /* 0: empty */
+        struct symbol symbol;
+    } * known; /* a hash table, open, at most half full */
+    size_t known_count, known_size;
+};
+
+static const Dwfl_Callbacks callbacks = {
+    .find_elf = dwfl_linux_proc_find_elf,
+    .find_debuginfo = dwfl_standard_find_debuginfo,
+};
+
+struct symbols *symbols_open(const char *maps)
+{
+    struct symbols *symbols = allocate(sizeof *symbols);
+    FILE *file = maps && *maps ? fmemopen((void *)(uintptr_t)maps, strlen(maps), "r") : NULL;
+    if (!file)
+        return symbols;
+    symbols->dwfl = dwfl_begin(&callbacks);
+    if (symbols->dwfl) {
+        dwfl_linux_proc_maps_report(symbols->dwfl, file);
+        dwfl_report_end(symbols->dwfl, NULL, NULL);
+    }
+    fclose(file);
+    return symbols;
+}
+
+/* C++'s own runtime knows how to write its names; without it they stay as they are. */
+static char *demangle(const char *name)
+{
+    static char *(*cxa_demangle)(const char *, char *, size_t *, int *);
+    static bool is_looked_up;
+    if (!is_looked_up) {
+        void *library = dlopen("libstdc++.so.6", RTLD_LAZY);
+        *(void **)&cxa_demangle = library ? dlsym(library, "__cxa_demangle") : NULL;
+        is_looked_up = true;
+    }
+    char *plain =
+        cxa_demangle && strncmp(name, "_Z", 2) == 0 ? cxa_demangle(name, NULL, NULL, NULL) : NULL;
+    return plain ? plain : strdup(name);
+}
+
+/* The call itself is before the address that it returns to. */
+static struct symbol look_up(struct symbols *symbols, uint64_t return_address)
+{
+    struct symbol symbol = {"?", NULL, 0, ""};
+    Dwarf_Addr address = return_address - 1;
+    Dwfl_Module *module = symbols->dwfl ? dwfl_addrmodule(symbols->dwfl, address) : NULL;
+    if (!module)
+        return symbol;
+    Dwarf_Addr start = 0;
+    const char *path = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
+    if (path) {
+        const char *slash = strrchr(path, '/');
+        symbol.module = strdup(slash ? slash + 1 : path);
+    }
+    const char *name = dwfl_module_addrname(module, address);
+    char *place;
+    if (name)
+        symbol.function = demangle(name);
+    else if (asprintf(&place, "%s+0x%" PRIx64, symbol.module, return_address - start) > 0)
+        symbol.function = place;
+    Dwfl_Line *line = dwfl_module_getsrc(module, address);
+    const char *file = line ? dwfl_lineinfo(line, NULL, &symbol.line, NULL, NULL, NULL) : NULL;
+    if (file)
+        symbol.file = strdup(file);
+    return symbol;
+}
+
+static size_t place_of(const struct symbols *symbols, uint64_t address)
+{
+    size_t at = (size_t)(address * 0x9e3779b97f4a7c15u >> 20) & (symbols->known_size - 1);
+    while (symbols->known[at].address != 0 && symbols->known[at].address != address)
+        at = (at + 1) & (symbols->known_size - 1);
+    return at;
+}
+
+static void make_room(struct symbols *symbols)
+{
+    if (symbols->known_count * 2 < symbols->known_size)
+        return;
+    struct known *before = symbols->known;
+    size_t before_size = symbols->known_size;
+    symbols->known_size = before_size ? before_size * 2 : 256;
+    symbols->known = allocate(symbols->known_size * sizeof *symbols->known);
+    for (size_t i = 0; i < before_size; i++)
+        if (before[i].address != 0)
+            symbols->known[place_of(symbols, before[i].address)] = before[i];
+    free(before);
+}
+
+const struct symbol *symbols_find(struct symbols *symbols, uint64_t return_address)
+{
+    static const struct symbol none = {"?", NULL, 0, ""};
+    if (return_address == 0)
+        return &none;
+    make_room(symbols);
+    struct known *known = &symbols->known[place_of(symbols, return_address)];
+    if (known->address == 0) {
+        *known = (struct known){return_address, look_up(symbols, return_address)};
+        symbols->known_count++;
+    }
+    return &known->symbol;
+}
+
+void symbols_close(struct symbols *symbols)
+{
+    if (symbols->dwfl)
+        dwfl_end(symbols->dwfl);
+    free(symbols->known); /* the names live as long as the command */
+    free(symbols);
+}
+
+size_t symbols_site(struct symbols *symbols, const struct trace_stack *stack)
+{
+    size_t i = 0;
+    while (i + 1 < stack->count &&
+           strncmp(symbols_find(symbols, stack->frames[i])->function, "operator new", 12) == 0)
+        i++;
+    return i;
+}
+
+const char *symbols_text(struct symbols *symbols, const struct trace_stack *stack)
+{
+    static char text[600];
+    if (stack->count == 0)
+        return "";
+    uint64_t frame = stack->frames[symbols_site(symbols, stack)];
+    const struct symbol *symbol = symbols_find(symbols, frame);
+    if (symbol->file) {
+        const char *slash = strrchr(symbol->file, '/');
+        snprintf(text, sizeof text, "%s %s:%d", symbol->function, slash ? slash + 1 : symbol->file,
+                 symbol->line);
+    } else if (symbol->module[0] && strchr(symbol->function, '+')) {
+        snprintf(text, sizeof text, "%s", symbol->function);
+    } else if (symbol->module[0]) {
+        snprintf(text, sizeof text, "%s in %s", symbol->function, symbol->module);
+    } else {
+        snprintf(text, sizeof text, "0x%" PRIx64, frame);
+    }
+    return text;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes traces: compressed, under another name until they are whole. */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "command.h"
+#include "trace.h"
+
+/* Traces are long and alike: the fastest level makes 24 bytes of an event 2 to 4. */
+#define LEVEL       1
+#define BUFFER_SIZE ((size_t)1 << 18)
+
+struct trace_writer {
+    char *path;
+    char *unfinished_path; /* the same as `path` for what is no regular file, as a pipe */
+    int descriptor;
+    int error; /* errno of the first failure, 0 */
+    ZSTD_CStream *stream;
+    unsigned char *input;
+    size_t input_size;
+    unsigned char *output;
+    int64_t size;
+};
+
+static void write_all(struct trace_writer *writer, const unsigned char *bytes, size_t size)
+{
+    while (size > 0 && !writer->error) {
+        ssize_t written = write(writer->descriptor, bytes, size);
+        if (written < 0 && errno != EINTR)
+            writer->error = errno;
+        if (written <= 0)
+            continue;
+        bytes += written;
+        size -= (size_t)written;
+        writer->size += written;
+    }
+}
+
+static void flush(struct trace_writer *writer, ZSTD_EndDirective directive)
+{
+    ZSTD_inBuffer in = {writer->input, writer->input_size, 0};
+    size_t left;
+    do {
+        ZSTD_outBuffer out = {writer->output, BUFFER_SIZE, 0};
+        left = ZSTD_compressStream2(writer->stream, &out, &in, directive);
+        if (ZSTD_isError(left)) {
+            writer->error = ENOMEM;
+            break;
+        }
+        write_all(writer, writer->output, out.pos);
+    } while (!writer->error && (directive == ZSTD_e_end ? left != 0 : in.pos < in.size));
+    writer->input_size = 0;
+}
+
+static void put(struct trace_writer *writer, const void *bytes, size_t size)
+{
+    while (size > 0) {
+        if (writer->input_size == BUFFER_SIZE)
+            flush(writer, ZSTD_e_continue);
+        size_t room = BUFFER_SIZE - writer->input_size;
+        size_t length = size < room ? size : room;
+        memcpy(writer->input + writer->input_size, bytes, length);
+        writer->input_size += length;
+        bytes = (const char *)bytes + length;
+        size -= length;
+    }
+}
+
+struct trace_writer *trace_create(const char *path)
+{
+    struct trace_writer *writer = allocate(sizeof *writer);
+    struct stat status;
+    bool is_special = stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+    writer->path = strdup(path);
+    if (is_special)
+        writer->unfinished_path = strdup(path);
+    else if (asprintf(&writer->unfinished_path, "%s.unfinished", path) < 0)
+        die(STATUS_FAILED, "out of memory");
+    int flags = O_WRONLY | O_CLOEXEC | (is_special ? 0 : O_CREAT | O_TRUNC);
+    writer->descriptor = open(writer->unfinished_path, flags, 0666);
+    if (writer->descriptor < 0) {
+        free(writer->path);
+        free(writer->unfinished_path);
+        free(writer);
+        return NULL;
+    }
+    writer->input = allocate(BUFFER_SIZE);
+    writer->output = allocate(BUFFER_SIZE);
+    writer->stream = ZSTD_createCStream();
+    ZSTD_CCtx_setParameter(writer->stream, ZSTD_c_compressionLevel, LEVEL);
+    ZSTD_CCtx_setParameter(writer->stream, ZSTD_c_checksumFlag, 1);
+    uint32_t version = htole32(2);
+    uint64_t count = UINT64_MAX;
+    put(writer, "FTRC", 4);
+    put(writer, &version, sizeof version);
+    put(writer, &count, sizeof count);
+    return writer;
+}
+
+void trace_write_event(struct trace_writer *writer, const struct trace_event *event)
+{
+    struct trace_event bytes = *event;
+    bytes.thread = htole16(bytes.thread);
+    bytes.id = htole32(bytes.id);
+    bytes.size = htole64(bytes.size);
+    bytes.site = htole32(bytes.site);
+    bytes.time = htole32(bytes.time);
+    put(writer, &bytes, sizeof bytes);
+}
+
+static void write_padded(struct trace_writer *writer, const void *bytes, size_t length)
+{
+    put(writer, bytes, length);
+    put(writer, "\0\0\0\0\0\0\0", -length & 7);
+}
+
+void trace_write_text(struct trace_writer *writer, enum trace_op op, const char *text,
+                      size_t length)
+{
+    trace_write_event(writer, &(struct trace_event){.op = (uint8_t)op, .size = length});
+    write_padded(writer, text, length);
+}
+
+void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint64_t *frames,
+                       size_t count)
+{
+    size_t length = count * sizeof *frames;
+    struct trace_event record = {.op = TRACE_STACK, .site = number, .size = length};
+    trace_write_event(writer, &record);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t frame = htole64(frames[i]);
+        put(writer, &frame, sizeof frame);
+    }
+}
+
+static int64_t end(struct trace_writer *writer)
+{
+    int error = writer->error;
+    int64_t size = writer->size;
+    if (error && strcmp(writer->path, writer->unfinished_path) != 0)
+        unlink(writer->unfinished_path);
+    ZSTD_freeCStream(writer->stream);
+    free(writer->input);
+    free(writer->output);
+    free(writer->path);
+    free(writer->unfinished_path);
+    free(writer);
+    errno = error;
+    return error ? -1 : size;
+}
+
+int64_t trace_finish(struct trace_writer *writer)
+{
+    flush(writer, ZSTD_e_end);
+    if (close(writer->descriptor) != 0 && !writer->error)
+        writer->error = errno;
+    if (!writer->error && strcmp(writer->path, writer->unfinished_path) != 0 &&
+        rename(writer->unfinished_path, writer->path) != 0)
+        writer->error = errno;
+    return end(writer);
+}
+
+void trace_abandon(struct trace_writer *writer)
+{
+    close(writer->descriptor);
+    writer->error = ECANCELED;
+    end(writer);
+}
