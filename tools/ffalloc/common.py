@@ -52,6 +52,9 @@ def survey(trace, **options):
     """The data of a trace; options as those of ffalloc data, None is left out."""
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
     data = json.loads(run_command("data", *words, "--", trace))
+    if data["has_aligned"] and not options.get("pool"):
+        granule = f"--granule={data['granule']}"
+        data["min_pool"] = json.loads(run_command("size", "--json", granule, "--", trace))["min_pool"]
     data["site_by_number"] = {site["number"]: site for site in data["sites"]}
     return data
 

@@ -208,6 +208,7 @@ static void print_survey(const struct survey *survey)
     add(root, "mark", survey->replay.mark);
     add(root, "min_pool",
         ffalloc_pool_size_for((size_t)(survey->replay.mark / survey->granule), survey->granule));
+    cJSON_AddBoolToObject(root, "has_aligned", survey->has_aligned);
     add(root, "usable", survey->usable);
     add(root, "payload_peak", survey->replay.payload_peak);
     add(root, "payload_peak_event", survey->replay.payload_peak_event);

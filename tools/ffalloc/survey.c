@@ -62,8 +62,8 @@ static void measure(struct survey *survey, uint64_t pool)
     survey->duration = trace->time;
     replay_close(&survey->replay);
     uint64_t mark = survey->replay.mark ? survey->replay.mark : survey->granule;
-    survey->usable =
-        pool ? pool : mark + (largest_alignment > survey->granule ? largest_alignment : 0);
+    survey->has_aligned = largest_alignment > survey->granule;
+    survey->usable = pool ? pool : mark + (survey->has_aligned ? largest_alignment : 0);
 }
 
 /* The second replay --------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ struct survey {
     struct trace *trace;
     struct replay replay; /* the first one, its pool closed */
     size_t granule;
+    bool has_aligned; /* there are requests aligned above the granule (size.c) */
     uint64_t event_count, duration;
     uint64_t failed_event; /* the first request that failed, while recording or here; 0: none */
     uint64_t usable;       /* of the second replay's pool */

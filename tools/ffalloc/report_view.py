@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""ffalloc report: all about a trace on one HTML page, which needs nothing but itself."""
+
+import base64
+import json
+import pathlib
+import sys
+
+import jinja2
+
+from common import Parser, cells, person, say, site_name, survey, top_sites, write_file
+from picture import PALETTE
+
+SITES = 200
+FRAMES = 24
+
+
+def parse(arguments):
+    parser = Parser("report", "Writes all about a trace on one HTML page, without network.")
+    parser.add_argument("trace")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE")
+    parser.add_argument("--pool", metavar="SIZE", help="in a pool of this memory, as 64K")
+    parser.add_argument("--granule", metavar="BYTES")
+    return parser.parse_args(arguments)
+
+
+def base(values):
+    return base64.b64encode(bytes(values)).decode()
+
+
+def colour_numbers(data, sites):
+    """For each cell the number of its site's colour, 0 for the others."""
+    number = {site["number"]: i + 1 for i, site in enumerate(top_sites(data, most=len(PALETTE)))}
+    return bytes(number.get(site, 0) for site in sites)
+
+
+def picture_data(data):
+    used, birth, sites = cells(data["life"], data["columns"] * data["rows"])
+    keys = ("event", "time", "payload", "used", "mark", "largest_hole", "holes", "blocks")
+    return {
+        "columns": data["columns"],
+        "rows": data["rows"],
+        "rowBytes": data["row_bytes"],
+        "events": data["events"],
+        "mark": data["mark"],
+        "markEvent": data["set_by"]["event"],
+        "usable": data["usable"],
+        "failedEvent": data["failed_event"],
+        "used": base(used),
+        "birth": base(birth),
+        "colour": base(colour_numbers(data, sites)),
+        "siteNames": ["other sites"] + [site["name"] or "unknown"
+                                        for site in top_sites(data, most=len(PALETTE))],
+        "samples": {key: [sample[key] for sample in data["samples"]] for key in keys},
+    }
+
+
+def size_bars(data):
+    """The histogram: (sizes, number of requests, part of the largest bar)."""
+    counts = data["size_counts"]
+    used = [i for i, count in enumerate(counts) if count]
+    if not used:
+        return []
+    largest = max(counts)
+    bars = []
+    for i in range(used[0], used[-1] + 1):
+        low, high = (2 ** (i - 1) + 1 if i else 0), 2 ** i
+        name = f"{low}" if low == high else f"{low} – {high}"
+        if high >= 4096:
+            name = f"≤ {person(high)}"
+        bars.append((name, counts[i], 100 * counts[i] / largest))
+    return bars
+
+
+def frame_text(frame):
+    place = f" {frame['file'].rsplit('/', 1)[-1]}:{frame['line']}" if "file" in frame else ""
+    module = f" ({frame['module']})" if frame["module"] else ""
+    return f"{frame['function']}{place}{module}"
+
+
+def site_rows(data):
+    colours = {site["number"]: i for i, site in enumerate(top_sites(data, most=len(PALETTE)))}
+    rows = []
+    for site in top_sites(data, most=SITES):
+        rows.append(dict(
+            site,
+            colour="#%02x%02x%02x" % PALETTE[colours[site["number"]]]
+            if site["number"] in colours else None,
+            part=100 * site["mark_bytes"] / max(1, data["set_by"]["payload"]),
+            frames=[frame_text(frame) for frame in site["frames"][:FRAMES]],
+        ))
+    return rows
+
+
+def page(data):
+    folder = pathlib.Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["person"] = person
+    environment.filters["number"] = lambda value: f"{value:,}"
+    process = data["process"] or {}
+    command = " ".join(process.get("command", [])) or data["trace"]
+    # A script's text ends at "</", whatever quotes it stands in.
+    script_data = json.dumps(picture_data(data), separators=(",", ":")).replace("</", "<\\/")
+    return environment.get_template("report.html").render(
+        data=data, command=command, program=process.get("program", ""), mark=data["set_by"],
+        mark_site=site_name(data, data["set_by"]["site"]), sites=site_rows(data),
+        has_names=any(site["name"] for site in data["sites"]), bars=size_bars(data),
+        seconds=data["duration"] / 1e6,
+        palette=json.dumps(["#%02x%02x%02x" % colour for colour in PALETTE]),
+        script_data=script_data, end=data["end"] or {},
+        allocations=sum(site["alloc_count"] for site in data["sites"]),
+        end_bytes=sum(site["end_bytes"] for site in data["sites"]),
+        end_count=sum(site["end_count"] for site in data["sites"]))
+
+
+def main(arguments):
+    options = parse(arguments)
+    data = survey(options.trace, pool=options.pool, granule=options.granule, columns=1600, rows=480)
+    content = page(data)
+    write_file(options.output, content)
+    if options.output != "-":
+        say(f"{options.output}: {data['events']:,} events, {person(len(content.encode()))}")
+    sys.stdout.flush()
+    return 0
