@@ -11,6 +11,11 @@ __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 
+/* For those who look from outside, gdb and `ffalloc dump`: the pools in use, NULL for the others.
+ */
+extern struct ffalloc_pool *ffalloc_pools[SHARD_LIMIT];
+__attribute__((visibility("default"))) struct ffalloc_pool *ffalloc_pools[SHARD_LIMIT];
+
 bool heap_is_ready(struct shard *shard)
 {
     if (shard->pool)
@@ -27,6 +32,7 @@ bool heap_is_ready(struct shard *shard)
     shard->poisoned_end = start + metadata_size;
     annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, start + metadata_size,
                     heap.shard_size - metadata_size);
+    ffalloc_pools[shard - heap.shards] = pool;
     __atomic_store_n(&shard->pool, pool, __ATOMIC_RELEASE);
     return true;
 }

@@ -148,6 +148,12 @@ static inline bool heap_is_plain_and_single(void)
     return __builtin_expect(heap.is_plain && __libc_single_threaded, 1);
 }
 
+/* What the home could not serve, nothing can. */
+static inline bool heap_is_plain_and_one_pool(void)
+{
+    return heap.is_plain && heap.shard_count == 1;
+}
+
 static inline bool heap_is_bare_and_single(void)
 {
     return heap.is_bare && __libc_single_threaded;

@@ -67,6 +67,8 @@ __attribute__((noinline)) static void *malloc_long(size_t size)
     void *block = heap_home_malloc(size);
     if (block)
         return block;
+    if (heap_is_plain_and_one_pool() && heap_home)
+        return heap_refuse("malloc", size);
     if (is_passed_through())
         return __libc_malloc(size);
     return request("malloc", size, CALLER);
@@ -78,6 +80,8 @@ EXPORT void *malloc(size_t size)
         void *block = ffalloc_malloc(heap.shards[0].pool, size);
         if (likely(block))
             return block;
+        if (heap_is_plain_and_one_pool())
+            return heap_refuse("malloc", size);
     }
     if (heap.watchers.valgrind)
         return request("malloc", size, CALLER_SITE);

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 def command():
     """The file of the ffalloc command."""
-    return os.environ.get("FFALLOC_COMMAND", "ffalloc")
+    return sys.argv[1]
 
 
 def run_command(*words, output=subprocess.PIPE):

@@ -5,6 +5,7 @@
  * and pair of a size and a stack (a), numbered as they come, then one for each allocation (+),
  * free (-) and millisecond (c); numbers are hexadecimal.
  */
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,17 @@ static uint32_t stack_frame(struct printer *printer, uint32_t stack)
     return *known;
 }
 
+static void print_heaptrack_start(const struct printer *printer)
+{
+    cJSON *process = printer->trace->process ? cJSON_Parse(printer->trace->process) : NULL;
+    const cJSON *word;
+    printf("v 10400 3\nX");
+    cJSON_ArrayForEach(word, cJSON_GetObjectItem(process, "command")) if (cJSON_IsString(word))
+        printf(" %s", word->valuestring);
+    printf("\nI %x 0\n", REPLAY_PAGE);
+    cJSON_Delete(process);
+}
+
 static void print_heaptrack_event(struct printer *printer, const struct trace_event *event)
 {
     uint64_t milliseconds = printer->trace->time / 1000;
@@ -160,11 +172,11 @@ static void find_names(struct printer *printer)
 static void print_all(struct printer *printer, bool is_csv)
 {
     struct trace_event event;
+    bool has_event = trace_next(printer->trace, &event);
     if (is_csv)
         printf("event,time_us,thread,call,block,size,alignment,offset,site\n");
     else
-        printf("v 10400 3\nX ffalloc\nI %x 0\n", REPLAY_PAGE);
-    bool has_event = trace_next(printer->trace, &event);
+        print_heaptrack_start(printer);
     if (is_csv && !replay_open(&printer->replay, 0, replay_granule(printer->trace, 0)))
         die(STATUS_FAILED, "out of memory");
     for (; has_event; has_event = trace_next(printer->trace, &event))

@@ -44,17 +44,17 @@ static void print_help(void)
     finish_output();
 }
 
-/* The views run as "python3 views.py COMMAND ..." and find this command in FFALLOC_COMMAND. */
+/* The views run as "python3 views.py FILE COMMAND ...", where FILE is this command's. */
 static void run_view(int argc, char **argv)
 {
     char own[4096];
     ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
     own[length > 0 ? length : 0] = '\0';
-    char **words = allocate(((size_t)argc + 2) * sizeof *words);
+    char **words = allocate(((size_t)argc + 3) * sizeof *words);
     words[0] = strdup("python3");
     words[1] = strdup(find_views());
-    memcpy(words + 2, argv + 1, (size_t)(argc - 1) * sizeof *words);
-    setenv("FFALLOC_COMMAND", own, 1);
+    words[2] = own;
+    memcpy(words + 3, argv + 1, (size_t)(argc - 1) * sizeof *words);
     setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
     execv(PYTHON, words);
     die(STATUS_FAILED, PYTHON " cannot be run: %s", strerror(errno));

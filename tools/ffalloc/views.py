@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The commands of ffalloc that are Python: views.py COMMAND [ARGUMENT...].
+"""The commands of ffalloc that are Python: views.py FILE COMMAND [ARGUMENT...].
 
-Started by the ffalloc command, whose file FFALLOC_COMMAND names.
+Started by the ffalloc command, whose file FILE is.
 """
 
 import importlib
@@ -23,8 +23,8 @@ COMMANDS = {
 def main():
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        module = importlib.import_module(COMMANDS[sys.argv[1]])
-        status = module.main(sys.argv[2:])
+        module = importlib.import_module(COMMANDS[sys.argv[2]])
+        status = module.main(sys.argv[3:])
         sys.stdout.flush()
         return status
     except ModuleNotFoundError as error:

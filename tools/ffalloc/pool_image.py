@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""A pool read from memory that is not this process's: an image, a core file, gdb's inferior.
+
+The layout is that of src/core/pool.h, for words of 32 and 64 bits and either byte order; a test
+compares it with the library's. Nothing is believed: what contradicts itself is said.
+"""
+
+import struct
+
+WORD, U8, U32, HINTS = "word", "u8", "u32", "hints"
+FIELDS = (
+    ("leaves", WORD), ("blocks", WORD), ("granule_count", WORD),
+    ("granule_log2", U8), ("level_count", U8), ("is_zeroed", U8), ("page_level_count", U8),
+    ("loose_0", U32), ("loose_1", U32), ("stale_0", U32), ("stale_1", U32), ("failed_count", U32),
+    ("hints", HINTS),
+    ("granted", WORD), ("returned", WORD), ("most_used", WORD), ("high_water", WORD),
+    ("alloc_count", WORD), ("free_count", WORD), ("requested_size", WORD),
+    ("largest_request_size", WORD), ("on_error", WORD), ("on_out_of_memory", WORD),
+)
+HINT_COUNT = 9
+HEADER_SIZES = {32: 96, 64: 168}
+
+
+class NotAPool(Exception):
+    """What was read is no pool."""
+
+
+def header_fields(word_bits):
+    """(name, offset, size) of each field, and the header's size."""
+    word = word_bits // 8
+    at = 0
+    fields = []
+    for name, kind in FIELDS:
+        size = {WORD: word, U8: 1, U32: 4, HINTS: word // 2}[kind]
+        at = (at + size - 1) // size * size
+        fields.append((name, at, size))
+        at += size * (HINT_COUNT if kind == HINTS else 1)
+    return fields, (at + word - 1) // word * word
+
+
+class Pool:
+    """A pool at an address; `read(address, size)` returns bytes or raises."""
+
+    def __init__(self, read, address, word_bits, is_little=True):
+        self.read = read
+        self.word = word_bits // 8
+        self.word_bits = word_bits
+        self.order = "little" if is_little else "big"
+        self.address = address
+        fields, size = header_fields(word_bits)
+        header = read(address, size)
+        for name, at, width in fields:
+            setattr(self, name, int.from_bytes(header[at:at + width], self.order))
+        if not (3 <= self.granule_log2 <= 12 and 0 < self.level_count < 24
+                and address < self.leaves < address + size + 64 * self.word
+                and self.blocks > self.leaves and self.blocks % (1 << self.granule_log2) == 0
+                and self.granule_count > 0):
+            raise NotAPool(f"there is no pool at {address:#x}")
+        self.granule = 1 << self.granule_log2
+        self.usable_size = self.granule_count * self.granule
+
+    def owns(self, address):
+        return 0 <= address - self.blocks < self.usable_size
+
+    def leaf_words(self):
+        """(starts, holes) of each leaf up to the end; the part never used is not read."""
+        used = min(self.granule_count, self.high_water) // self.word_bits + 2
+        total = self.granule_count // self.word_bits + 1
+        content = self.read(self.leaves, min(used, total) * 2 * self.word)
+        letter = {4: "I", 8: "Q"}[self.word]
+        order = "<" if self.order == "little" else ">"
+        words = struct.unpack(f"{order}{len(content) // self.word}{letter}", content)
+        return list(zip(words[::2], words[1::2]))
+
+    def walk(self):
+        """(offset in granules, granules, is it used) of each block and hole, in address order."""
+        previous = None
+        for leaf, (starts, holes) in enumerate(self.leaf_words()):
+            while starts:
+                bit = starts & -starts
+                granule = leaf * self.word_bits + bit.bit_length() - 1
+                if granule > self.granule_count:
+                    return
+                if previous is not None:
+                    yield previous[0], granule - previous[0], previous[1]
+                previous = (granule, not holes & bit)
+                starts ^= bit
+        if previous is not None and previous[0] < self.granule_count:
+            yield previous[0], self.granule_count - previous[0], previous[1]
+
+    def find(self, address):
+        """(address, size, is it used) of what lies at an address; None if it is not the pool's."""
+        if not self.owns(address):
+            return None
+        granule = (address - self.blocks) // self.granule
+        for first, count, is_used in self.walk():
+            if first <= granule < first + count:
+                return self.blocks + first * self.granule, count * self.granule, is_used
+        return None
+
+    def stats(self):
+        blocks = holes = used = largest = 0
+        smallest = None
+        for _, count, is_used in self.walk():
+            if is_used:
+                blocks += 1
+                used += count
+            else:
+                holes += 1
+                largest = max(largest, count)
+                smallest = count if smallest is None else min(smallest, count)
+        granule = self.granule
+        return {
+            "address": self.address, "granule": granule, "usable_size": self.usable_size,
+            "used_size": used * granule, "free_size": self.usable_size - used * granule,
+            "peak_used_size": self.most_used * granule,
+            "high_water_size": self.high_water * granule,
+            "largest_hole_size": largest * granule, "smallest_hole_size": (smallest or 0) * granule,
+            "hole_count": holes, "block_count": blocks, "alloc_count": self.alloc_count,
+            "free_count": self.free_count, "failed_count": self.failed_count,
+            "largest_request_size": self.largest_request_size,
+        }
+
+    def check(self):
+        """The rules of pool.h that do not hold, as (rule, offset in bytes, what)."""
+        faults = []
+        used = blocks = end = 0
+        was_hole = False
+        first = True
+        for leaf, (starts, holes) in enumerate(self.leaf_words()):
+            if starts and holes & ~starts:
+                faults.append(("M2", leaf * self.word_bits * self.granule,
+                               "a hole that is no start"))
+        for granule, count, is_used in self.walk():
+            offset = granule * self.granule
+            if first and granule != 0:
+                faults.append(("M1", 0, "nothing starts at the first granule"))
+            if not is_used and was_hole:
+                faults.append(("M3", offset, "two holes adjoin"))
+            was_hole = not is_used
+            first = False
+            if is_used:
+                used += count
+                blocks += 1
+                end = granule + count
+        if first:
+            faults.append(("M1", 0, "nothing starts at all"))
+        mask = (1 << self.word_bits) - 1
+        if (self.granted - self.returned) & mask != used or self.most_used < used:
+            faults.append(("C1", 0, "the blocks' sum is not what was counted"))
+        if self.high_water < end:
+            faults.append(("C2", end * self.granule, "a block lies above the high-water mark"))
+        if (self.alloc_count - self.free_count) & mask != blocks:
+            faults.append(("C3", 0, "the number of blocks is not what was counted"))
+        return faults
+
+    def rows(self, count):
+        """What is used of each of `count` equal parts of the pool, of 255."""
+        per_row = max(1, -(-self.granule_count // count))
+        used = [0] * -(-self.granule_count // per_row)
+        for first, length, is_used in self.walk():
+            end = first + length
+            while is_used and first < end:
+                part = min(end, (first // per_row + 1) * per_row) - first
+                used[first // per_row] += part
+                first += part
+        return [max(part * 255 // per_row, part > 0) for part in used], per_row * self.granule
+
+
+def align_up(address, alignment):
+    return (address + alignment - 1) // alignment * alignment
+
+
+def pool_in_array(read, address, word_bits, is_little):
+    """The pool that lies in an array of memory: ffalloc_init aligns its header."""
+    return Pool(read, align_up(address, 2 * word_bits // 8), word_bits, is_little)
+
+
+def text_lines(pool, characters=".-+*#", most_cells=1024):
+    """What people read of a pool: its numbers and its map."""
+    stats = pool.stats()
+    yield (f"pool at {pool.address:#x}: {stats['usable_size']} usable bytes from {pool.blocks:#x}, "
+           f"granule {pool.granule}")
+    yield (f"  {stats['used_size']} used in {stats['block_count']} blocks, {stats['free_size']} free "
+           f"in {stats['hole_count']} holes, the largest {stats['largest_hole_size']}")
+    yield (f"  peak use {stats['peak_used_size']}, high-water mark {stats['high_water_size']}; "
+           f"{stats['alloc_count']} requests served, {stats['failed_count']} failed, "
+           f"{stats['free_count']} frees")
+    yield from map_lines(pool, characters, most_cells)
+
+
+def map_lines(pool, characters=".-+*#", most_cells=1024):
+    used, row_size = pool.rows(most_cells)
+    # What lies above the mark was never used: one line stands for all of it.
+    end = min(len(used), pool.high_water * pool.granule // row_size + 1)
+    for first in range(0, end, 64):
+        cells = used[first:min(first + 64, len(used))]
+        line = "".join(characters[-1] if cell == 255 else characters[0] if cell == 0
+                       else characters[1 + min(2, cell * 3 // 255)] for cell in cells)
+        yield f"  {pool.blocks + first * row_size:#x} {line}"
+    yield (f"  a character is {row_size} bytes: {characters[-1]} used, "
+           f"{''.join(characters[1:-1])} in part, {characters[0]} free")
