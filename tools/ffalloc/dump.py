@@ -33,23 +33,28 @@ def open_elf(path):
 
 
 class Memory:
-    """Pieces of memory by address."""
+    """Pieces of memory by address, read from their file when asked for: a core file of a process
+    with a large reservation has terabytes, of which few were ever touched."""
 
     def __init__(self):
-        self.pieces = []  # (start, bytes)
+        self.pieces = []  # (start, size, file, offset in the file)
 
-    def add(self, start, content):
-        if content:
-            self.pieces.append((start, content))
+    def add(self, start, size, file, offset):
+        if size > 0:
+            self.pieces.append((start, size, file, offset))
 
     def read(self, address, size):
         content = b""
         while size > 0:
-            piece = next((p for p in self.pieces if 0 <= address - p[0] < len(p[1])), None)
+            piece = next((p for p in self.pieces if 0 <= address - p[0] < p[1]), None)
             if piece is None:
                 raise NotAPool(f"the image does not have address {address:#x}")
-            part = piece[1][address - piece[0]:address - piece[0] + size]
-            content += bytes(part)
+            start, length, file, offset = piece
+            file.seek(offset + address - start)
+            part = file.read(min(size, start + length - address))
+            if not part:
+                raise NotAPool(f"the image ends before address {address:#x}")
+            content += part
             address += len(part)
             size -= len(part)
         return content
@@ -86,7 +91,7 @@ def load_core(elf_path, core):
     """The memory of a core file and the symbols of the program and of libffalloc.so in it."""
     memory = Memory()
     for segment in core.iter_segments("PT_LOAD"):
-        memory.add(segment["p_vaddr"], segment.data())
+        memory.add(segment["p_vaddr"], segment["p_filesz"], core.stream, segment["p_offset"])
     symbols = {}
     for path, address in mapped_files(core):
         base = os.path.basename(path)
@@ -146,12 +151,13 @@ def pools(options, memory, symbols, word_bits, is_little):
     return found
 
 
-def pools_of_image(options, elf, content):
+def pools_of_image(options, elf, image):
+    size = os.fstat(image.fileno()).st_size
     symbols = symbols_of(elf)
     reasons = []
     for base in [int(options.base, 0)] if options.base else bases_of(elf):
         memory = Memory()
-        memory.add(base, content)
+        memory.add(base, size, image, 0)
         try:
             return pools(options, memory, symbols, elf.elfclass, elf.little_endian)
         except NotAPool as reason:
@@ -161,11 +167,9 @@ def pools_of_image(options, elf, content):
 
 def all_pools(options):
     elf = open_elf(options.elf)
-    with open(options.image, "rb") as file:
-        start = file.read(20)
-    if not start.startswith(b"\x7fELF"):
-        with open(options.image, "rb") as file:
-            return pools_of_image(options, elf, file.read())
+    image = open(options.image, "rb")
+    if image.read(4) != b"\x7fELF":
+        return pools_of_image(options, elf, image)
     core = open_elf(options.image)
     if core["e_type"] != "ET_CORE":
         raise Failure(f"{options.image} is an ELF file but no core file")

@@ -75,16 +75,6 @@ static const struct argp argp = {options,
                                  NULL,
                                  NULL};
 
-/* AddressSanitizer's runtime wants to be first; behind us it works as well. */
-static void allow_sanitizer(void)
-{
-    char text[1000];
-    const char *before = getenv("ASAN_OPTIONS");
-    snprintf(text, sizeof text, "%s%sverify_asan_link_order=0", before ? before : "",
-             before ? ":" : "");
-    setenv("ASAN_OPTIONS", text, 1);
-}
-
 /* Puts a tool's words before the program's. */
 static void run_under(const char *const *words, char **arguments, int argument_count)
 {
@@ -134,7 +124,6 @@ int command_run(int argc, char **argv)
         die(STATUS_USAGE, "--tool: '%s' is none of memcheck, massif, gdb", run.tool);
     const char *path = launch_find(argv[first]);
     launch_prepare(&run.launch);
-    allow_sanitizer();
     if (run.tool)
         run_tool(&run, argv + first, argc - first);
     launch_exec(path, argv + first);

@@ -100,7 +100,7 @@ def crash_place(options, number):
     words = [*run_words(options, number), "--tool=gdb", "--", *options.program]
     script = tempfile.NamedTemporaryFile("w", suffix=".gdb")
     with script:
-        script.write("set pagination off\nset confirm off\nrun >/dev/null 2>&1 </dev/null\n"
+        script.write("set pagination off\nset width 0\nset confirm off\nrun >/dev/null 2>&1 </dev/null\n"
                      "backtrace 12\nkill\nquit\n")
         script.flush()
         try:
