@@ -195,5 +195,8 @@ class Options(TestCase):
         self.assertTrue(150 < first.count("x") < 350, first.count("x"))
 
     def test_verbose(self):
-        self.assertIn("ffalloc: version", run([FAULT], FFALLOC_VERBOSE="1").stderr)
+        text = run([FAULT], FFALLOC_VERBOSE="1").stderr
+        self.assertIn("ffalloc: version", text)
+        self.assertIn("nobody watches, short way", text)
+        self.assertIn(", long way", run([FAULT], FFALLOC_VERBOSE="1", FFALLOC_FILL="1").stderr)
         self.assertEqual(run([FAULT], FFALLOC_VERBOSE="0").stderr, "")

@@ -63,8 +63,9 @@ void heap_start(void)
     heap.shards[0].inbox.reader_count = 1;
     heap_home = &heap.shards[0];
     heap.is_bare = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
-                   heap.options.check_every == 0 && heap.options.fill < 0 && !heap.options.record;
+                   heap.options.check_every == 0 && heap.options.fill < 0;
     record_start();
+    heap.is_plain = heap.is_bare && !heap.recorder;
 }
 
 /* Requests ------------------------------------------------------------------------------ */

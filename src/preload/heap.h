@@ -55,8 +55,8 @@ struct heap {
     bool has_stderr;       /* descriptor 2 was open when the process started */
     int report_descriptor; /* for the report at exit; many programs close theirs before */
     bool has_abort_on_error;
-    uint64_t request_count; /* counted only for FFALLOC_FAIL */
-    uint64_t call_count;    /* counted only for FFALLOC_CHECK */
+    _Alignas(8) uint64_t request_count; /* counted only for FFALLOC_FAIL; atomic, as the next */
+    uint64_t call_count;                /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
     uint64_t misuse_count;
     struct recorder *recorder; /* NULL: nothing is recorded (record.h) */

@@ -21,14 +21,15 @@ static void tell_start(void)
 {
     const struct options *options = &heap.options;
     heap_message("version " FFALLOC_VERSION ", %u pool%s of %zu bytes, granule %zu, fill %d, "
-                 "check every %llu, fail rule %s, errors %s, %s",
+                 "check every %llu, fail rule %s, errors %s, %s, %s way",
                  heap.shard_count, heap.shard_count == 1 ? "" : "s", heap.shard_size,
                  options->granule, options->fill, (unsigned long long)options->check_every,
                  options->fail.is_set ? "set" : "none",
                  heap.has_abort_on_error ? "abort" : "are reported",
                  heap.watchers.valgrind ? "under Valgrind"
                  : annotate_has_asan()  ? "under AddressSanitizer"
-                                        : "nobody watches");
+                                        : "nobody watches",
+                 heap.is_plain ? "short" : "long");
     if (options->pool_size == 0 && heap.arena_size < os_reserve_limit())
         heap_message("%zu bytes of address space could be reserved, not %zu", heap.arena_size,
                      os_reserve_limit());

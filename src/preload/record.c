@@ -40,59 +40,6 @@ static __thread uint16_t thread_number __attribute__((tls_model("initial-exec"))
 /* libffalloc-unwind.so, where it is loaded too: the return addresses, innermost first. */
 __attribute__((weak)) int ffalloc_unwind(void **frames, int count);
 
-static void open_ring(struct recorder *recorder)
-{
-    char path[300];
-    static unsigned parent;
-    uint64_t start_ns;
-    recorder->is_open = true;
-    recorder->process = os_process_id();
-    uint64_t start_ticks = ring_ticks();
-    os_now(&start_ns);
-    snprintf(path, sizeof path, "%s/%u-%llx", heap.options.record, recorder->process,
-             (unsigned long long)start_ticks);
-    struct ring *ring = os_share(path, RING_DATA_OFF + RING_WORDS * sizeof(uint64_t));
-    if (!ring) {
-        recorder->is_off = true;
-        return;
-    }
-    struct os_start start = os_start();
-    ring->process = recorder->process;
-    ring->parent = parent;
-    ring->pointer_size = sizeof(void *);
-    ring->page_size = (uint32_t)heap.page_size;
-    ring->granule = heap.options.granule;
-    ring->arena = (uintptr_t)heap.arena;
-    ring->arena_size = heap.arena_size;
-    struct ffalloc_marks marks;
-    ffalloc_marks(heap.shards[0].pool, &marks);
-    ring->blocks = (uintptr_t)marks.blocks;
-    ring->blocks_size = marks.usable_size;
-    ring->pool_size = heap.options.pool_size;
-    ring->start_ticks = start_ticks;
-    ring->start_ns = start_ns;
-    snprintf(ring->program, sizeof ring->program, "%s", start.program);
-    memcpy(ring->magic, RING_MAGIC, sizeof ring->magic);
-    os_announce(path);
-    recorder->words = (uint64_t *)(void *)((char *)ring + RING_DATA_OFF);
-    recorder->ring = ring;
-    parent = recorder->process;
-}
-
-void record_start(void)
-{
-    if (!heap.options.record || heap.shard_count == 0)
-        return;
-    heap.recorder = os_wiped_at_fork(sizeof(struct recorder));
-    if (!heap.recorder)
-        heap_message("FFALLOC_RECORD: no memory: nothing is recorded");
-    else
-        open_ring(heap.recorder);
-    if (heap.recorder && heap.recorder->is_off)
-        heap_message("FFALLOC_RECORD=%s: no ring can be made there: nothing is recorded",
-                     heap.options.record);
-}
-
 void record_lock(void)
 {
     if (!__libc_single_threaded && !heap_is_forking)
@@ -148,6 +95,81 @@ static inline void publish(struct recorder *recorder, unsigned extra_count)
 {
     recorder->head += RING_EVENT_WORDS + extra_count;
     __atomic_store_n(&recorder->ring->head, recorder->head, __ATOMIC_RELEASE);
+}
+
+/* What is mapped now, for the names of call sites; the recorder may come too late to read it. */
+static void write_maps(struct recorder *recorder)
+{
+    char text[RING_EXTRA_LIMIT * sizeof(uint64_t)];
+    int maps = os_open_maps();
+    size_t length;
+    while (maps >= 0 && (length = os_read(maps, text, sizeof text)) > 0 && has_room(recorder)) {
+        unsigned count = (unsigned)((length + 7) / 8);
+        for (unsigned i = 0; i < count; i++)
+            memcpy(word_at(recorder, RING_EVENT_WORDS + i), text + i * sizeof(uint64_t),
+                   sizeof(uint64_t));
+        *word_at(recorder, 0) = ring_ticks();
+        *word_at(recorder, 1) = (uint64_t)count << 54 | (uint64_t)RING_MAPS << 60;
+        *word_at(recorder, 2) = length;
+        *word_at(recorder, 3) = 0;
+        publish(recorder, count);
+    }
+    if (maps >= 0)
+        os_close(maps);
+}
+
+static void open_ring(struct recorder *recorder)
+{
+    char path[300];
+    static unsigned parent;
+    uint64_t start_ns;
+    recorder->is_open = true;
+    recorder->process = os_process_id();
+    uint64_t start_ticks = ring_ticks();
+    os_now(&start_ns);
+    snprintf(path, sizeof path, "%s/%u-%llx", heap.options.record, recorder->process,
+             (unsigned long long)start_ticks);
+    struct ring *ring = os_share(path, RING_DATA_OFF + RING_WORDS * sizeof(uint64_t));
+    if (!ring) {
+        recorder->is_off = true;
+        return;
+    }
+    struct os_start start = os_start();
+    ring->process = recorder->process;
+    ring->parent = parent;
+    ring->pointer_size = sizeof(void *);
+    ring->page_size = (uint32_t)heap.page_size;
+    ring->granule = heap.options.granule;
+    ring->arena = (uintptr_t)heap.arena;
+    ring->arena_size = heap.arena_size;
+    struct ffalloc_marks marks;
+    ffalloc_marks(heap.shards[0].pool, &marks);
+    ring->blocks = (uintptr_t)marks.blocks;
+    ring->blocks_size = marks.usable_size;
+    ring->pool_size = heap.options.pool_size;
+    ring->start_ticks = start_ticks;
+    ring->start_ns = start_ns;
+    snprintf(ring->program, sizeof ring->program, "%s", start.program);
+    memcpy(ring->magic, RING_MAGIC, sizeof ring->magic);
+    os_announce(path);
+    recorder->words = (uint64_t *)(void *)((char *)ring + RING_DATA_OFF);
+    recorder->ring = ring;
+    parent = recorder->process;
+    write_maps(recorder);
+}
+
+void record_start(void)
+{
+    if (!heap.options.record || heap.shard_count == 0)
+        return;
+    heap.recorder = os_wiped_at_fork(sizeof(struct recorder));
+    if (!heap.recorder)
+        heap_message("FFALLOC_RECORD: no memory: nothing is recorded");
+    else
+        open_ring(heap.recorder);
+    if (heap.recorder && heap.recorder->is_off)
+        heap_message("FFALLOC_RECORD=%s: no ring can be made there: nothing is recorded",
+                     heap.options.record);
 }
 
 /* The end of the stack in which `frame` lies, as far as that is known: a thread's descriptor
@@ -264,22 +286,7 @@ void record_finish(void)
     if (!recorder || !recorder->is_open || recorder->is_off)
         return;
     record_lock();
-    char text[RING_EXTRA_LIMIT * sizeof(uint64_t)];
-    int maps = os_open_maps();
-    size_t length;
-    while (maps >= 0 && (length = os_read(maps, text, sizeof text)) > 0 && has_room(recorder)) {
-        unsigned count = (unsigned)((length + 7) / 8);
-        for (unsigned i = 0; i < count; i++)
-            memcpy(word_at(recorder, RING_EVENT_WORDS + i), text + i * sizeof(uint64_t),
-                   sizeof(uint64_t));
-        *word_at(recorder, 0) = ring_ticks();
-        *word_at(recorder, 1) = (uint64_t)count << 54 | (uint64_t)RING_MAPS << 60;
-        *word_at(recorder, 2) = length;
-        *word_at(recorder, 3) = 0;
-        publish(recorder, count);
-    }
-    if (maps >= 0)
-        os_close(maps);
+    write_maps(recorder);
     unlock();
 }
 

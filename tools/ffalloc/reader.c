@@ -175,7 +175,8 @@ bool trace_rewind(struct trace *trace)
         return refuse(trace, "must be read twice, and a pipe cannot");
     forget(trace);
     ZSTD_initDStream(reader->stream);
-    memset(reader->is_live, 0, reader->live_size);
+    if (reader->live_size > 0)
+        memset(reader->is_live, 0, reader->live_size);
     reader->is_in_frame = reader->has_ended = false;
     reader->output_at = reader->output_end = 0;
     trace->event_count = trace->time = 0;
