@@ -93,28 +93,6 @@ Test(model, holes_one_granule_too_small_are_all_passed_over)
     }
 }
 
-/* Many large holes, freed and taken in an order that reaches every branch of their tree. */
-Test(model, large_holes_are_found_by_their_exact_size)
-{
-    for (uint64_t seed = 1; seed <= 4; seed++) {
-        struct twin twin;
-        size_t slots = 1200;
-        uint64_t state = seed * 99991;
-        cr_assert(twin_init(&twin, 64 << 20, 16, 0, slots));
-        for (size_t call = 0; call < 30000 / from_environment("FFALLOC_SHORTEN", 1); call++) {
-            size_t slot = twin_random(&state) % slots;
-            bool is_same = twin.slots[slot].block
-                               ? twin_free(&twin, slot)
-                               : twin_alloc(&twin, slot, 3000 + twin_random(&state) % 60000,
-                                            slot % 16 ? 0 : 4096);
-            cr_assert(is_same, "seed %" PRIu64 ": %s", seed, twin.fault);
-            if (call % 512 == 0)
-                cr_assert(twin_check(&twin), "seed %" PRIu64 ": %s", seed, twin.fault);
-        }
-        twin_destroy(&twin);
-    }
-}
-
 /* Aligned requests where nearly every hole is misaligned: all three steps of the rule. */
 Test(model, aligned_requests_among_misaligned_holes_follow_the_rule)
 {

@@ -5,7 +5,6 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "twin.h"
 #include "unit.h"
@@ -85,61 +84,6 @@ Test(property, the_high_water_mark_is_the_least_pool)
         struct run short_of_one = run_in(least - 1, seed);
         cr_assert(exact.failed_count == 0 && exact.hash == roomy.hash, "seed %" PRIu64, seed);
         cr_assert(short_of_one.failed_count > 0, "seed %" PRIu64, seed);
-    }
-}
-
-static double now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-/* The least time that a request of `count` + 1 granules takes, and the free of it, where `holes`
- * holes of `count` granules lie before the first that will do. */
-static double least_ns_past(size_t holes, size_t count)
-{
-    size_t size = ffalloc_pool_size_for(holes * (count + 1) + 10000, GRANULE);
-    unsigned char *memory = malloc(size);
-    struct ffalloc_config config = {.granule = GRANULE};
-    struct ffalloc_pool *pool = ffalloc_init_with(memory, size, &config);
-    void **blocks = malloc(holes * sizeof *blocks);
-    for (size_t i = 0; i < holes; i++) {
-        blocks[i] = ffalloc_malloc(pool, count * GRANULE);
-        cr_assert(ffalloc_malloc(pool, GRANULE));
-    }
-    for (size_t i = 0; i < holes; i++)
-        ffalloc_free(pool, blocks[(i * 7919) % holes]);
-    double least = 1e300;
-    for (unsigned round = 0; round < 200; round++) {
-        double start = now_ns();
-        void *block = ffalloc_malloc(pool, (count + 1) * GRANULE);
-        ffalloc_free(pool, block);
-        /* A small block freed at the bottom sends every hint back there. */
-        void *low = ffalloc_malloc(pool, GRANULE);
-        ffalloc_free(pool, low);
-        double taken = now_ns() - start;
-        cr_assert(block && low);
-        least = taken < least ? taken : least;
-    }
-    free(blocks);
-    free(memory);
-    return least;
-}
-
-/* A search of all holes would take a thousand times as long past a thousand times as many. */
-Test(property, a_hundred_thousand_holes_too_small_make_no_call_slow)
-{
-    static const size_t counts[] = {1, 2, 3, 8, 20, 63, 64, 254, 255, 256, 400};
-    const char *shorten = getenv("FFALLOC_SHORTEN");
-    size_t many = 100000 / (shorten ? strtoull(shorten, NULL, 0) : 1);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        size_t holes = counts[i] > 100 && many > 20000 ? 20000 : many;
-        double few_ns = least_ns_past(100, counts[i]);
-        double many_ns = least_ns_past(holes, counts[i]);
-        cr_assert(many_ns < 12 * few_ns + 1000,
-                  "%zu granules: %.0f ns past 100 holes, %.0f past %zu", counts[i], few_ns, many_ns,
-                  holes);
     }
 }
 

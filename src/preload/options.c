@@ -6,6 +6,7 @@
 #include "parse.h"
 
 #define DEFAULT_GRANULE 16 /* what max_align_t and glibc promise on x86 */
+#define DEVICE_GRANULE  8  /* the core's own default where pointers have 32 bits */
 #define LARGEST_GRANULE 4096
 
 /* nth:100 | every:7 | prob:0.01[:seed=3] | size>=4096, several joined by commas. */
@@ -40,13 +41,23 @@ static bool parse_fail(const char *text, struct fail_rule *fail)
     return fail->is_set;
 }
 
+/* SIZE, or SIZE:cortex-m or SIZE:rv32 for what that device makes of an array of that size. */
 static bool read_pool(const char *text, struct options *options)
 {
+    char size[32];
     size_t value;
-    bool is_size = parse_size(text, &value) && value > 0;
-    if (is_size)
-        options->pool_size = value;
-    return is_size;
+    size_t length = strcspn(text, ":");
+    static const char *const devices[] = {"", ":cortex-m", ":rv32"};
+    int device = parse_choice(text + length, devices, 3);
+    if (length >= sizeof size || device < 0)
+        return false;
+    memcpy(size, text, length);
+    size[length] = '\0';
+    if (!parse_size(size, &value) || value == 0)
+        return false;
+    options->pool_size = value;
+    options->pool_device = device > 0 ? text + length : NULL;
+    return true;
 }
 
 static bool read_granule(const char *text, struct options *options)
@@ -55,6 +66,7 @@ static bool read_granule(const char *text, struct options *options)
     if (!parse_size(text, &value) || value < 8 || value > LARGEST_GRANULE || value & (value - 1))
         return false;
     options->granule = value;
+    options->has_granule = true;
     return true;
 }
 
@@ -277,4 +289,6 @@ void options_read(struct options *options, const struct os_start *start,
             read_variable(options, *variable, text, complain);
     }
     options->fill = options->fill < 0 ? perturb : options->fill;
+    if (options->pool_device && !options->has_granule)
+        options->granule = DEVICE_GRANULE;
 }

@@ -24,8 +24,11 @@ struct fail_rule {
 };
 
 struct options {
-    size_t pool_size; /* bytes; 0: as much address space as can be had */
-    size_t granule;   /* bytes */
+    size_t pool_size;        /* bytes; 0: as much address space as can be had */
+    const char *pool_device; /* ":cortex-m" and the like: the pool is that of a device in an array
+                                of pool_size bytes; NULL: of this machine */
+    size_t granule;          /* bytes */
+    bool has_granule;        /* asked for */
     uint64_t check_every;
     struct fail_rule fail;
     const char *log;    /* a path, or NULL */

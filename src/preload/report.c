@@ -100,8 +100,11 @@ static struct report report_now(void)
     report.shards_used = heap_stats(&report.stats);
     report.pool_size = heap.options.pool_size ? heap.options.pool_size : heap.arena_size;
     size_t granules = report.stats.high_water_size / (report.stats.granule + !report.stats.granule);
+    granules += granules == 0;
     if (report.shards_used == 1)
-        report.least_size = ffalloc_pool_size_for(granules ? granules : 1, report.stats.granule);
+        report.least_size = heap.options.pool_device
+                                ? ffalloc_target_pool_size_for(32, granules, report.stats.granule)
+                                : ffalloc_pool_size_for(granules, report.stats.granule);
     report.hole_size = report.stats.high_water_size - report.stats.used_size;
     return report;
 }
@@ -110,8 +113,10 @@ static int format_least(char *text, size_t size, const struct report *report)
 {
     struct size_text a;
     if (report->least_size)
-        return snprintf(text, size, "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu\n",
-                        report->least_size, person(&a, report->least_size), report->least_size);
+        return snprintf(text, size,
+                        "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu%s\n",
+                        report->least_size, person(&a, report->least_size), report->least_size,
+                        heap.options.pool_device ? heap.options.pool_device : "");
     return snprintf(text, size,
                     "threads used %u pools: run with FFALLOC_POOL=1G for the size of one\n",
                     report->shards_used);

@@ -29,11 +29,21 @@ static size_t reserve_most(size_t limit)
     return 0;
 }
 
+/* Memory for the pool that was asked for: of a device, for as many granules as it has there. */
+static size_t memory_for_pool(void)
+{
+    const struct options *options = &heap.options;
+    if (!options->pool_device)
+        return options->pool_size;
+    size_t granules = ffalloc_target_granules(32, options->pool_size, options->granule);
+    return ffalloc_pool_size_for(granules, options->granule);
+}
+
 static bool is_reserved_for_pool(void)
 {
-    size_t pages_size = (heap.options.pool_size + 2 * heap.page_size - 1) & ~(heap.page_size - 1);
-    if (pages_size < heap.options.pool_size ||
-        ffalloc_metadata_size(heap.options.pool_size, heap.options.granule) == 0) {
+    size_t size = memory_for_pool();
+    size_t pages_size = (size + 2 * heap.page_size - 1) & ~(heap.page_size - 1);
+    if (pages_size < size || ffalloc_metadata_size(size, heap.options.granule) == 0) {
         heap_message("FFALLOC_POOL=%zu is no size for a pool: ignored", heap.options.pool_size);
         return false;
     }
@@ -43,7 +53,7 @@ static bool is_reserved_for_pool(void)
         return false;
     }
     heap.arena_size = pages_size;
-    heap.shard_size = heap.options.pool_size;
+    heap.shard_size = size;
     heap.shard_count = 1;
     heap.shard_log2 = sizeof(size_t) * 8 - 1;
     return true;

@@ -69,6 +69,17 @@ uint64_t parse_size_argument(const char *option, const char *text)
     return size;
 }
 
+void parse_pool_argument(const char *text, char *value, size_t value_size)
+{
+    char *size = strdup(text);
+    const char *device = text + strcspn(text, ":");
+    size[device - text] = '\0';
+    if (*device && strcmp(device, ":cortex-m") != 0 && strcmp(device, ":rv32") != 0)
+        die(STATUS_USAGE, "--pool: '%s' is neither cortex-m nor rv32", device + 1);
+    snprintf(value, value_size, "%ju%s", (uintmax_t)parse_size_argument("--pool", size), device);
+    free(size);
+}
+
 size_t parse_granule_argument(const char *text)
 {
     uint64_t granule;

@@ -30,6 +30,8 @@ void finish_output(void);
 
 /* The value of an argument, or ends with a line: 64K, 16M, 1.5G, 70001; 8, 16, ... 4096. */
 uint64_t parse_size_argument(const char *option, const char *text);
+/* The same for a pool, ":cortex-m" or ":rv32" included, as FFALLOC_POOL takes it; in `value`. */
+void parse_pool_argument(const char *text, char *value, size_t value_size);
 size_t parse_granule_argument(const char *text);
 
 /* A size for a person, such as "12.3 KiB", in a buffer used again after a few calls. */
@@ -45,11 +47,6 @@ void *grow(void *block, size_t *count, size_t needed, size_t size);
  * if it is not there. */
 const char *find_library(const char *name);
 const char *find_views(void);
-
-/* The options that follow a command's name, up to "--" or the first that is none. */
-struct parsed {
-    int program_at; /* index of PROGRAM in argv, argc if none */
-};
 
 /* One file each. argv[0] is "ffalloc NAME". */
 int command_run(int argc, char **argv);

@@ -59,7 +59,7 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct session *session = state->input;
-    char number[24];
+    char number[40];
     switch (key) {
     case 'o':
         session->output = text;
@@ -71,7 +71,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         session->launch.has_unwind = strcmp(text, "unwind") == 0;
         break;
     case 'p':
-        snprintf(number, sizeof number, "%ju", (uintmax_t)parse_size_argument("--pool", text));
+        parse_pool_argument(text, number, sizeof number);
         launch_set(&session->launch, "POOL", number);
         break;
     case 'g':

@@ -30,10 +30,10 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct run *run = state->input;
-    char number[24];
+    char number[40];
     switch (key) {
     case 'p':
-        snprintf(number, sizeof number, "%ju", (uintmax_t)parse_size_argument("--pool", text));
+        parse_pool_argument(text, number, sizeof number);
         launch_set(&run->launch, "POOL", number);
         break;
     case 'g':
