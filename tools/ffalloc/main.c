@@ -51,7 +51,7 @@ static void run_view(int argc, char **argv)
     ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
     own[length > 0 ? length : 0] = '\0';
     char **words = allocate(((size_t)argc + 3) * sizeof *words);
-    words[0] = strdup("python3");
+    words[0] = strdup(PYTHON); /* by a bare name Python would look for its home on the PATH */
     words[1] = strdup(find_views());
     words[2] = own;
     memcpy(words + 3, argv + 1, (size_t)(argc - 1) * sizeof *words);
