@@ -37,7 +37,7 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
 {
     size_t word_size = (size_t)1 << machine.word_log2 >> 3;
     size_t fanout = (size_t)1 << machine.fanout_log2;
-    struct layout layout = {.leaf_count = (granules >> machine.word_log2) + 1};
+    struct layout layout = {(granules >> machine.word_log2) + 1, 0, 0, 0, 0, 0};
     size_t nodes_size = 0;
     for (size_t count = layout.leaf_count;;) {
         size_t padded = layout_align_up(count, fanout);

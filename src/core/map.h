@@ -34,11 +34,6 @@ static inline unsigned highest_bit(size_t word)
     return (unsigned)(WORD_BITS - 1) ^ (unsigned)__builtin_clzl(word);
 }
 
-static inline bool map_is_start(const struct ffalloc_pool *pool, size_t granule)
-{
-    return pool->leaves[leaf_of(granule)].starts & bit_of(granule);
-}
-
 /* Of a granule at which a block starts. */
 static inline bool map_is_hole(const struct ffalloc_pool *pool, size_t granule)
 {

@@ -5,7 +5,18 @@
 
 #include <stddef.h>
 
+/* The core compiles as C++ too; what else differs there stands here. */
+#ifdef __cplusplus
+extern "C" {
+#define restrict __restrict
+#define _Static_assert static_assert
+#endif
+
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *to, int byte, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

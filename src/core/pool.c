@@ -47,7 +47,7 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &total))
         return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
     size_t fresh = pool->is_zeroed ? pool->high_water_granules : SIZE_MAX;
-    unsigned char *block = ffalloc_malloc(pool, total);
+    unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
     size_t start = (size_t)(block - pool->blocks) >> pool->granule_log2;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a pool of another machine offers. Nothing here is needed on a device. */
 #include "layout.h"
+#include "memory.h"
 
 /* The sizes of struct ffalloc_pool; each is checked where that machine's core is compiled. */
 #define HEADER_SIZE_32 96u

@@ -69,7 +69,7 @@ void ffalloc_walk_holes(const struct ffalloc_pool *pool, size_t least_size, ffal
 
 static bool count_hole(void *context, const struct ffalloc_block *block)
 {
-    struct ffalloc_stats *stats = context;
+    struct ffalloc_stats *stats = (struct ffalloc_stats *)context;
     if (stats->hole_count++ == 0 || block->size < stats->smallest_hole_size)
         stats->smallest_hole_size = block->size;
     if (block->size > stats->largest_hole_size)
@@ -86,6 +86,9 @@ void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
         .peak_used_size = bytes_of(pool, pool->most_used_granules),
         .free_size = bytes_of(pool, pool->granule_count - used_granules(pool)),
         .least_free_size = bytes_of(pool, pool->granule_count - pool->most_used_granules),
+        .largest_hole_size = 0, /* the holes are counted below */
+        .smallest_hole_size = 0,
+        .hole_count = 0,
         .block_count = pool->alloc_count - pool->free_count,
         .alloc_count = pool->alloc_count,
         .free_count = pool->free_count,
