@@ -7,7 +7,7 @@ import resource
 import signal
 import tempfile
 
-from support import CHILDREN, LIBRARY, SOURCE, TestCase, need, run
+from support import BUILD, CHILDREN, LIBRARY, SOURCE, TestCase, need, run
 
 PYTHON_JOB = """
 import collections, json, re
@@ -138,7 +138,7 @@ class Contract(TestCase):
 
 
 class ThirtyTwoBits(TestCase):
-    LIBRARY = CHILDREN / "libffalloc-32.so"
+    LIBRARY = BUILD / "src/lib32/libffalloc.so"
 
     def setUp(self):
         if not self.LIBRARY.exists():

@@ -257,7 +257,7 @@ class Run(ToolCase):
 
     def program(self, *arguments):
         source = self.folder / "main.c"
-        source.write_text("int main(void) { return 0; }")
+        source.write_text("#include <stdlib.h>\nint main(void) { return !malloc(1001); }")
         program = self.folder / "program"
         done = subprocess.run([need("gcc"), *arguments, source, "-o", program], capture_output=True)
         if done.returncode != 0:
@@ -267,8 +267,15 @@ class Run(ToolCase):
     def test_what_the_loader_would_ignore_is_refused(self):
         done = self.tool("run", "--", self.program("-static"), status=126)
         self.assert_one_line(done, "linked statically")
-        done = self.tool("run", "--", self.program("-m32"), status=126)
-        self.assert_one_line(done, "32-bit program")
+        program = self.program("-m32")
+        if (BUILD / "src/lib32/libffalloc.so").exists():
+            stats = self.stats_of(self.tool("run", "--stats=json", "--granule=8", "--", program))
+            self.assertEqual(stats["program"], "program")
+            trace = self.record(program)
+            self.assertEqual(self.object("replay", "--json", trace)["as_recorded"], "yes")
+            self.assertIn("1001", [event["size"] for event in self.events(trace)])
+        else:
+            self.assert_one_line(self.tool("run", "--", program, status=126), "32-bit program")
         if os.geteuid() == 0:
             program = self.program()
             os.chown(program, 65534, 65534)

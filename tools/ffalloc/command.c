@@ -143,8 +143,8 @@ static const char *own_folder(void)
     return folder;
 }
 
-/* The first of the folders, each beside the command's own, that has `name`. */
-static const char *find_part(const char *name, const char *const *folders, size_t count)
+/* The first of the folders, each beside the command's own, that has `name`; NULL if none does. */
+static const char *look_for(const char *name, const char *const *folders, size_t count)
 {
     static char path[PATH_MAX + 300];
     for (size_t i = 0; i < count; i++) {
@@ -155,6 +155,14 @@ static const char *find_part(const char *name, const char *const *folders, size_
                 return real;
         }
     }
+    return NULL;
+}
+
+static const char *find_part(const char *name, const char *const *folders, size_t count)
+{
+    const char *path = look_for(name, folders, count);
+    if (path)
+        return path;
     die(STATUS_FAILED, "%s is neither beside %s nor installed", name, own_folder());
 }
 
@@ -162,6 +170,18 @@ const char *find_library(const char *name)
 {
     static const char *const folders[] = {".", "../" FFALLOC_LIBDIR};
     return find_part(name, folders, 2);
+}
+
+static const char *const folders_32[] = {"src/lib32", "../lib32"};
+
+bool has_library_32(void)
+{
+    return look_for("libffalloc.so", folders_32, 2) != NULL;
+}
+
+const char *find_library_32(void)
+{
+    return find_part("libffalloc.so", folders_32, 2);
 }
 
 const char *find_views(void)

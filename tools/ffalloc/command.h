@@ -46,6 +46,8 @@ void *grow(void *block, size_t *count, size_t needed, size_t size);
 /* Where the parts of ffalloc lie: beside the command in a build folder, or installed. Each ends
  * if it is not there. */
 const char *find_library(const char *name);
+const char *find_library_32(void); /* for programs of 32 bits */
+bool has_library_32(void);
 const char *find_views(void);
 
 /* One file each. argv[0] is "ffalloc NAME". */

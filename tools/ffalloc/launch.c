@@ -20,6 +20,8 @@
 
 #define SCRIPT_DEPTH 4
 
+static bool is_32_bit; /* the program looked at last */
+
 void launch_set(struct launch *launch, const char *name, const char *value)
 {
     size_t length = strlen(launch->settings);
@@ -81,10 +83,11 @@ static void check_rights(const char *path)
 
 static void check_elf(const char *path, const unsigned char *bytes, size_t size)
 {
-    unsigned class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
-    if (bytes[EI_CLASS] != class)
-        die(STATUS_CANNOT_RUN, "%s is a %s-bit program: this libffalloc.so is for %zu bits", path,
-            bytes[EI_CLASS] == ELFCLASS32 ? "32" : "64", sizeof(void *) * 8);
+    unsigned class = bytes[EI_CLASS];
+    is_32_bit = class == ELFCLASS32;
+    if (is_32_bit && !has_library_32())
+        die(STATUS_CANNOT_RUN, "%s is a 32-bit program, and there is no libffalloc.so for these",
+            path);
     Elf64_Ehdr header;
     Elf32_Ehdr header_32;
     memcpy(&header, bytes, sizeof header);
@@ -167,7 +170,7 @@ void launch_prepare(const struct launch *launch)
         setenv("FFALLOC_ONLY", launch->only, 1);
     if (launch->has_unwind)
         preload(find_library("libffalloc-unwind.so"));
-    preload(find_library("libffalloc.so"));
+    preload(is_32_bit ? find_library_32() : find_library("libffalloc.so"));
     allow_sanitizer();
 }
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""What `meson install` puts in place, and a consumer built each way: pkg-config, CMake, the single file."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from support import BUILD, TestCase, need
+import support
+
+CONSUMER = """
+#include <ffalloc/ffalloc.h>
+static _Alignas(16) unsigned char memory[4096];
+int main(void)
+{
+    struct ffalloc_pool *pool = ffalloc_init(memory, sizeof memory);
+    return ffalloc_malloc(pool, 100) && ffalloc_check(pool, 0) ? 0 : 1;
+}
+"""
+
+
+class Install(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.folder.name)
+        cls.destination = cls.root / "destination"
+        meson = need("meson")
+        subprocess.run([meson, "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir",
+                        cls.destination], check=True, capture_output=True)
+        cls.prefix = next(path.parent.parent for path in cls.destination.rglob("include/ffalloc"))
+        cls.source = cls.root / "consumer.c"
+        cls.source.write_text(CONSUMER)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def run_words(self, *words, **settings):
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True,
+                              env=support.environment(**settings))
+        self.assertEqual(done.returncode, 0, f"{words}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def test_pkg_config(self):
+        folder = next(self.prefix.rglob("pkgconfig"))
+        flags = self.run_words(need("pkg-config"), "--cflags", "--libs", "ffalloc-core",
+                               PKG_CONFIG_PATH=str(folder),
+                               PKG_CONFIG_SYSROOT_DIR=str(self.destination)).split()
+        self.run_words("cc", self.source, *flags, "-o", self.root / "by-pkg-config")
+        self.run_words(self.root / "by-pkg-config")
+
+    def test_cmake(self):
+        project = self.root / "project"
+        project.mkdir()
+        (project / "CMakeLists.txt").write_text(f"""
+            cmake_minimum_required(VERSION 3.13)
+            project(consumer C)
+            find_package(ffalloc 0.1 REQUIRED CONFIG)
+            add_executable(consumer {self.source})
+            target_link_libraries(consumer ffalloc::core)
+            """)
+        cmake = need("cmake")
+        self.run_words(cmake, "-S", project, "-B", project / "build",
+                       f"-DCMAKE_PREFIX_PATH={self.prefix}")
+        self.run_words(cmake, "--build", project / "build")
+        self.run_words(project / "build/consumer")
+
+    def test_single_file(self):
+        source = self.root / "single.c"
+        source.write_text(CONSUMER.replace("<ffalloc/ffalloc.h>", '"ffalloc.h"'))
+        self.run_words("cc", "-I", BUILD, source, BUILD / "ffalloc.c", "-o", self.root / "single")
+        self.run_words(self.root / "single")
+
+    def test_the_command_finds_its_parts_where_it_is_installed(self):
+        command = self.prefix / "bin/ffalloc"
+        if not command.exists():
+            self.skipTest("the command was not built")
+        done = support.run([command, "run", "--stats=json", "--", "ls", "/"], preload=None)
+        self.assertGreater(self.stats_of(done)["alloc_count"], 10)
+        trace = self.root / "trace"
+        self.run_words(command, "record", "-o", trace, "--", "ls", "/")
+        self.assertIn("bytes used", self.run_words(command, "map", "--ascii", trace))
+
+    def test_what_is_there(self):
+        names = {str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*") if path.is_file()}
+        for ending in ("include/ffalloc/ffalloc.h", "include/ffalloc/arena.h", "include/ffalloc/pmr.hpp",
+                       "libffalloc-core.a", "libffalloc-arena.a", "man1/ffalloc.1", "man3/ffalloc.3",
+                       "man7/libffalloc.7", "ffallocConfig.cmake", "ffalloc-core.pc"):
+            self.assertTrue(any(name.endswith(ending) for name in names), ending)
+        if (BUILD / "src/lib32/libffalloc.so").exists():
+            self.assertTrue(os.path.exists(self.prefix / "lib32/libffalloc.so"))
