@@ -73,6 +73,34 @@ class Install(TestCase):
         self.run_words("cc", "-I", BUILD, source, BUILD / "ffalloc.c", "-o", self.root / "single")
         self.run_words(self.root / "single")
 
+    def test_debian_packages(self):
+        """They build, lintian finds no error, and what they hold works."""
+        need("dpkg-buildpackage")
+        need("dh")
+        tree = self.root / "packages" / "ffalloc"
+        tree.mkdir(parents=True)
+        names = self.run_words("git", "-C", support.SOURCE, "ls-files", "-z").split("\0")
+        subprocess.run(["tar", "-C", support.SOURCE, "-cf", self.root / "tree.tar", "--null", "-T", "-"],
+                       input="\0".join(filter(None, names)), text=True, check=True)
+        self.run_words("tar", "-C", tree, "-xf", self.root / "tree.tar")
+        done = subprocess.run(["dpkg-buildpackage", "-us", "-uc", "-b"], cwd=tree, capture_output=True,
+                              text=True, env=support.environment())
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
+        [changes] = tree.parent.glob("*.changes")
+        errors = subprocess.run([need("lintian"), "--fail-on", "error", changes], capture_output=True,
+                                text=True)
+        self.assertEqual(errors.returncode, 0, errors.stdout)
+        unpacked = self.root / "unpacked"
+        for package in tree.parent.glob("*.deb"):
+            self.run_words("dpkg-deb", "-x", package, unpacked)
+        library = next(unpacked.rglob("libffalloc-core.a"))
+        self.run_words("cc", "-I", unpacked / "usr/include", self.source, library, "-o",
+                       self.root / "by-package")
+        self.run_words(self.root / "by-package")
+        done = support.run([unpacked / "usr/bin/ffalloc", "run", "--stats=json", "--", "ls", "/"],
+                           preload=None)
+        self.assertGreater(self.stats_of(done)["alloc_count"], 10)
+
     def test_the_command_finds_its_parts_where_it_is_installed(self):
         command = self.prefix / "bin/ffalloc"
         if not command.exists():

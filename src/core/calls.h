@@ -4,6 +4,7 @@
 #define FFALLOC_CORE_CALLS_H
 
 #include "blocks.h"
+#include "choices.h"
 
 /*
  * Whether `block` is the start of a live block; sets `start` to its granule. This is the one
@@ -33,10 +34,12 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_
 static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
 {
     pool->granted_granules += count;
-    if (used_granules(pool) > pool->most_used_granules)
-        pool->most_used_granules = used_granules(pool);
     if (end > pool->high_water_granules)
         pool->high_water_granules = end;
+    if (!FFALLOC_STATISTICS)
+        return;
+    if (used_granules(pool) > pool->most_used_granules)
+        pool->most_used_granules = used_granules(pool);
     if (size > pool->largest_request_size)
         pool->largest_request_size = size;
 }
@@ -46,7 +49,9 @@ static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t 
 {
     note_used(pool, count, start + count, size);
     pool->alloc_count++;
-    pool->requested_size += size;
+    if (FFALLOC_STATISTICS)
+        pool->requested_size += size;
+    FFALLOC_TRACE_ALLOC(pool, address_of(pool, start), size);
     return address_of(pool, start);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How a pool is laid out in memory, and its first state: one hole. */
+#include "choices.h"
 #include "index.h"
 #include "layout.h"
 #include "memory.h"
@@ -43,7 +44,8 @@ static void init_hole(struct ffalloc_pool *pool)
 struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
                                        const struct ffalloc_config *config)
 {
-    unsigned log2 = layout_granule_log2(native, config->granule);
+    size_t granule = config->granule ? config->granule : FFALLOC_GRANULE;
+    unsigned log2 = layout_granule_log2(native, granule);
     uintptr_t address = layout_align_up((uintptr_t)memory, sizeof(struct leaf));
     size_t skipped = address - (uintptr_t)memory;
     if (!memory || !log2 || skipped > size)
@@ -76,12 +78,12 @@ struct ffalloc_pool *ffalloc_init(void *memory, size_t size)
 
 size_t ffalloc_pool_size_for(size_t granules, size_t granule)
 {
-    return layout_pool_size_for(native, granules, granule);
+    return layout_pool_size_for(native, granules, granule ? granule : FFALLOC_GRANULE);
 }
 
 size_t ffalloc_metadata_size(size_t size, size_t granule)
 {
-    unsigned log2 = layout_granule_log2(native, granule);
+    unsigned log2 = layout_granule_log2(native, granule ? granule : FFALLOC_GRANULE);
     size_t granules = log2 ? layout_most_granules(native, 0, size, log2) : 0;
     if (granules == 0)
         return 0;

@@ -133,6 +133,7 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
         return 0;
     if (!decode(pool, block, &start))
         return ffalloc_wrong_pointer(pool, block);
+    FFALLOC_TRACE_FREE(pool, block);
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t starts = words->starts;

@@ -6,6 +6,7 @@
 static void raise_error(const struct ffalloc_pool *pool, const void *address,
                         enum ffalloc_error kind)
 {
+    FFALLOC_ASSERT(false);
     if (pool->on_error)
         pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
 }
@@ -23,7 +24,8 @@ size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *addres
 void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 {
     pool->failed_count++;
-    if (size > pool->largest_request_size)
+    FFALLOC_TRACE_FAIL(pool, size);
+    if (FFALLOC_STATISTICS && size > pool->largest_request_size)
         pool->largest_request_size = size;
     if (pool->on_out_of_memory)
         pool->on_out_of_memory(pool, size, alignment);
@@ -99,7 +101,8 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
         if (!grow(pool, start, end, count - before))
             return false;
         note_used(pool, count - before, start + count, size);
-        pool->requested_size += bytes_of(pool, count - before);
+        if (FFALLOC_STATISTICS)
+            pool->requested_size += bytes_of(pool, count - before);
     } else if (count < before) {
         map_add_start(pool, start + count, false);
         map_mark_run(pool, start, start + count);
@@ -107,6 +110,7 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
         ffalloc_blocks_release(pool, start + count, end);
         pool->returned_granules += before - count;
     }
+    FFALLOC_TRACE_RESIZE(pool, address_of(pool, start), size);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Looking at a pool: what lies at an address, the walks, the statistics. */
+#include "choices.h"
 #include "index.h"
 
 static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t start)
@@ -79,13 +80,14 @@ static bool count_hole(void *context, const struct ffalloc_block *block)
 
 void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
 {
+    size_t most_used = FFALLOC_STATISTICS ? pool->most_used_granules : pool->granule_count;
     *stats = (struct ffalloc_stats){
         .granule = bytes_of(pool, 1),
         .usable_size = bytes_of(pool, pool->granule_count),
         .used_size = bytes_of(pool, used_granules(pool)),
-        .peak_used_size = bytes_of(pool, pool->most_used_granules),
+        .peak_used_size = FFALLOC_STATISTICS ? bytes_of(pool, most_used) : 0,
         .free_size = bytes_of(pool, pool->granule_count - used_granules(pool)),
-        .least_free_size = bytes_of(pool, pool->granule_count - pool->most_used_granules),
+        .least_free_size = bytes_of(pool, pool->granule_count - most_used),
         .largest_hole_size = 0, /* the holes are counted below */
         .smallest_hole_size = 0,
         .hole_count = 0,
@@ -94,7 +96,8 @@ void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
         .free_count = pool->free_count,
         .failed_count = pool->failed_count,
         .largest_request_size = pool->largest_request_size,
-        .slack_total_size = bytes_of(pool, pool->granted_granules) - pool->requested_size,
+        .slack_total_size =
+            FFALLOC_STATISTICS ? bytes_of(pool, pool->granted_granules) - pool->requested_size : 0,
         .high_water_size = bytes_of(pool, pool->high_water_granules),
     };
     ffalloc_walk_holes(pool, 1, count_hole, stats);

