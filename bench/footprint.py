@@ -39,7 +39,7 @@ def run(*words, **settings):
                           **settings).stdout
 
 
-def linked(prefix, flags, names, folder):
+def linked(prefix, flags, names, folder, *choices):
     """(text, data, bss) of the functions named and what they need, without memcpy and memset."""
     program = os.path.join(folder, "program.elf")
     roots = [f"-Wl,-u,ffalloc_{name}" for name in names]
@@ -47,7 +47,7 @@ def linked(prefix, flags, names, folder):
     with open(libc, "w") as file:
         file.write(LIBC)
     common = [*flags, "-std=c11", "-Os", "-ffreestanding", "-fno-builtin", "-ffunction-sections",
-              "-fdata-sections", "-nostdlib", "-w", "-I", SOURCE / "include"]
+              "-fdata-sections", "-nostdlib", "-w", "-I", SOURCE / "include", *choices]
     sizes = []
     for sources, keep in (([*CORE, libc], roots), ([libc], ["-Wl,-u,memcpy", "-Wl,-u,memset"])):
         run(f"{prefix}gcc", *common, "-Wl,--gc-sections", "-Wl,-e,0", *keep, *sources, "-lgcc", "-o", program)
@@ -113,6 +113,9 @@ def main(names):
             for part, functions in PARTS.items():
                 text, data, bss = linked(prefix, flags, functions, folder)
                 print(f"| {target} | {part} | {text} | {data} | {bss} |", flush=True)
+            for part in ("malloc, free", "everything"):
+                text, data, bss = linked(prefix, flags, PARTS[part], folder, "-DFFALLOC_SMALL=1")
+                print(f"| {target} | {part}, FFALLOC_SMALL | {text} | {data} | {bss} |", flush=True)
             depths[target] = stack_depths(prefix, flags, folder)
     print("\nStack, bytes, of the deepest chain of calls.\n")
     print("| target | malloc | free | realloc | aligned_alloc |\n|---|---|---|---|---|")

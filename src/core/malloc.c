@@ -65,7 +65,7 @@ static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t cou
     size_t runs = mask_runs(mask, count);
     size_t bit = runs & -runs;
     size_t end_bit = bit << count;
-    if (!end_bit)
+    if (!end_bit || FFALLOC_SMALL)
         return malloc_across(pool, leaf, bit, count, size);
     size_t rest = end_bit & ~starts; /* nothing if the fit is exact */
     size_t new_starts = starts | rest;
@@ -134,6 +134,8 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
     if (!decode(pool, block, &start))
         return ffalloc_wrong_pointer(pool, block);
     FFALLOC_TRACE_FREE(pool, block);
+    if (FFALLOC_SMALL)
+        return release_anyhow(pool, start);
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t starts = words->starts;
