@@ -31,6 +31,41 @@ void launch_set(struct launch *launch, const char *name, const char *value)
         die(STATUS_USAGE, "%s=%s: it is too long, or has a space", name, value);
 }
 
+static const struct argp_option options[] = {
+    {"pool", 'p', "SIZE", 0,
+     "exactly so much memory, metadata included, such as 64K, or 64K:cortex-m for what that device "
+     "makes of it; else as much as there is",
+     0},
+    {"granule", 'g', "BYTES", 0, "8 to 4096; default 16, of a device 8", 0},
+    {"only", 'O', "NAME[,NAME]", 0, "only programs of these names; libc's malloc serves the others",
+     0},
+    {0},
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct launch *launch = state->input;
+    char value[40];
+    switch (key) {
+    case 'p':
+        parse_pool_argument(text, value, sizeof value);
+        launch_set(launch, "POOL", value);
+        break;
+    case 'g':
+        snprintf(value, sizeof value, "%zu", parse_granule_argument(text));
+        launch_set(launch, "GRANULE", value);
+        break;
+    case 'O':
+        launch->only = text;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+const struct argp launch_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+
 void launch_need_program(const char *command, int first, int argc)
 {
     if (first >= argc)

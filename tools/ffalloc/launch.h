@@ -3,6 +3,7 @@
 #ifndef FFALLOC_TOOLS_LAUNCH_H
 #define FFALLOC_TOOLS_LAUNCH_H
 
+#include <argp.h>
 #include <stdbool.h>
 
 /* Options of the library, in the order asked for: "POOL=64K GRANULE=8". */
@@ -11,6 +12,10 @@ struct launch {
     char *only; /* FFALLOC_ONLY, or NULL */
     bool has_unwind;
 };
+
+/* --pool, --granule and --only, whose input is a struct launch: the first of a command's children.
+ */
+extern const struct argp launch_argp;
 
 /* Adds NAME=value; ends if there is no room for it, or a space in it. */
 void launch_set(struct launch *launch, const char *name, const char *value);

@@ -50,17 +50,16 @@ static const struct argp_option options[] = {
     {"backtrace", 'b', "HOW", 0,
      "what is kept of a call's site: caller (the default), fp (frame pointers), unwind (libunwind)",
      0},
-    {"pool", 'p', "SIZE", 0, "exactly so much memory, as of ffalloc run", 0},
-    {"granule", 'g', "BYTES", 0, "as of ffalloc run", 0},
-    {"only", 'O', "NAME[,NAME]", 0, "record the first program of these names", 0},
     {0},
 };
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct session *session = state->input;
-    char number[40];
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &session->launch;
+        break;
     case 'o':
         session->output = text;
         break;
@@ -70,32 +69,25 @@ static error_t parse(int key, char *text, struct argp_state *state)
         launch_set(&session->launch, "BACKTRACE", text);
         session->launch.has_unwind = strcmp(text, "unwind") == 0;
         break;
-    case 'p':
-        parse_pool_argument(text, number, sizeof number);
-        launch_set(&session->launch, "POOL", number);
-        break;
-    case 'g':
-        snprintf(number, sizeof number, "%zu", parse_granule_argument(text));
-        launch_set(&session->launch, "GRANULE", number);
-        break;
-    case 'O':
-        session->launch.only = text;
-        break;
     default:
         return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
 
-static const struct argp argp = {options,
-                                 parse,
-                                 "-o TRACE -- PROGRAM [ARGUMENT...]",
-                                 "Runs a program on exact first fit, writes each of its allocator "
-                                 "calls to TRACE, and returns its "
-                                 "status.\vffalloc size, map, report and export read the trace.",
-                                 NULL,
-                                 NULL,
-                                 NULL};
+static const struct argp_child children[] = {{&launch_argp, 0, NULL, 0}, {0}};
+
+static const struct argp argp = {
+    options,
+    parse,
+    "-o TRACE -- PROGRAM [ARGUMENT...]",
+    "Runs a program on exact first fit, writes each of its allocator "
+    "calls to TRACE, and returns its "
+    "status.\vffalloc size, map, report and export read the trace.",
+    children,
+    NULL,
+    NULL,
+};
 
 /* A folder for the rings, in memory if there is such a place. */
 static void make_folder(struct session *session)

@@ -14,11 +14,6 @@ struct run {
 };
 
 static const struct argp_option options[] = {
-    {"pool", 'p', "SIZE", 0, "exactly so much memory, metadata included; else as much as there is",
-     0},
-    {"granule", 'g', "BYTES", 0, "8 to 4096; default 16, or 8 for a device's placement", 0},
-    {"only", 'O', "NAME[,NAME]", 0, "only programs of these names; libc's malloc serves the others",
-     0},
     {"stats", 's', "json", OPTION_ARG_OPTIONAL, "report at exit", 0},
     {"fail", 'f', "SPEC", 0, "refuse requests: nth:100, every:7, prob:0.01:seed=3, size>=4096", 0},
     {"check", 'c', "N", 0, "verify the heap every N calls", 0},
@@ -30,18 +25,9 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct run *run = state->input;
-    char number[40];
     switch (key) {
-    case 'p':
-        parse_pool_argument(text, number, sizeof number);
-        launch_set(&run->launch, "POOL", number);
-        break;
-    case 'g':
-        snprintf(number, sizeof number, "%zu", parse_granule_argument(text));
-        launch_set(&run->launch, "GRANULE", number);
-        break;
-    case 'O':
-        run->launch.only = text;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &run->launch;
         break;
     case 's':
         launch_set(&run->launch, "STATS", text ? text : "1");
@@ -64,16 +50,20 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static const struct argp argp = {options,
-                                 parse,
-                                 "-- PROGRAM [ARGUMENT...]",
-                                 "Runs a program on exact first fit, and returns its status."
-                                 "\vThe program's blocks are served by libffalloc.so, which is "
-                                 "found beside this command. All of "
-                                 "FFALLOC_* in libffalloc(7) holds too.",
-                                 NULL,
-                                 NULL,
-                                 NULL};
+static const struct argp_child children[] = {{&launch_argp, 0, NULL, 0}, {0}};
+
+static const struct argp argp = {
+    options,
+    parse,
+    "-- PROGRAM [ARGUMENT...]",
+    "Runs a program on exact first fit, and returns its status."
+    "\vThe program's blocks are served by libffalloc.so, which is "
+    "found beside this command. All of "
+    "FFALLOC_* in libffalloc(7) holds too.",
+    children,
+    NULL,
+    NULL,
+};
 
 /* Puts a tool's words before the program's. */
 static void run_under(const char *const *words, char **arguments, int argument_count)
