@@ -27,13 +27,11 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     return ffalloc_place(pool, large_start(pool, leaf), count, size);
 }
 
-/* The lowest fit lies across leaves, or leaves a rest that does: it is at `bit`, or in the last
- * hole of its leaf if that is 0. */
-__attribute__((noinline)) static void *malloc_across(struct ffalloc_pool *pool, size_t leaf,
-                                                     size_t bit, size_t count, size_t size)
+/* Where the lowest fit of a leaf is: at `bit`, or in its last hole if that is 0. */
+static inline size_t fit_in(const struct ffalloc_pool *pool, size_t leaf, size_t bit)
 {
-    unsigned position = lowest_bit(bit | bit_of(highest_bit(pool->leaves[leaf].holes)));
-    return ffalloc_place(pool, first_granule_of(leaf) + position, count, size);
+    bit = bit ? bit : bit_of(highest_bit(pool->leaves[leaf].holes));
+    return first_granule_of(leaf) + lowest_bit(bit);
 }
 
 /* A leaf's largest hole was taken, whose size was also the largest of its node. */
@@ -66,7 +64,7 @@ static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t cou
     size_t bit = runs & -runs;
     size_t end_bit = bit << count;
     if (!end_bit || FFALLOC_SMALL)
-        return malloc_across(pool, leaf, bit, count, size);
+        return ffalloc_place(pool, fit_in(pool, leaf, bit), count, size);
     size_t rest = end_bit & ~starts; /* nothing if the fit is exact */
     size_t new_starts = starts | rest;
     size_t new_holes = holes ^ (bit | rest);
@@ -75,7 +73,7 @@ static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t cou
     if (ends_in_hole && !is_front_of_loose(pool, leaf)) {
         size_t above = starts & -end_bit;
         if (!above)
-            return malloc_across(pool, leaf, bit, count, size);
+            return ffalloc_place(pool, fit_in(pool, leaf, bit), count, size);
         hole_count = lowest_bit(above) - lowest_bit(bit);
     }
     words->starts = new_starts;
@@ -98,7 +96,7 @@ __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, siz
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     index_raise_hints(pool, place + (count != hint_least(place)), leaf);
     return count < WORD_BITS ? malloc_in(pool, leaf, count, size)
-                             : malloc_across(pool, leaf, 0, count, size);
+                             : ffalloc_place(pool, fit_in(pool, leaf, 0), count, size);
 }
 
 void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
