@@ -54,6 +54,33 @@ static char *demangle(const char *name)
     return plain ? plain : strdup(name);
 }
 
+/* The line of an address by looking through all units: clang writes no table of their addresses. */
+static Dwarf_Line *find_line(Dwfl_Module *module, Dwarf_Addr address)
+{
+    Dwarf_Addr bias = 0;
+    Dwarf_Die *unit = NULL;
+    while ((unit = dwfl_module_nextcu(module, unit, &bias)))
+        if (dwarf_haspc(unit, address - bias) == 1)
+            return dwarf_getsrc_die(unit, address - bias);
+    return NULL;
+}
+
+static void find_source(Dwfl_Module *module, Dwarf_Addr address, struct symbol *symbol)
+{
+    Dwfl_Line *line = dwfl_module_getsrc(module, address);
+    const char *file = NULL;
+    if (line) {
+        file = dwfl_lineinfo(line, NULL, &symbol->line, NULL, NULL, NULL);
+    } else {
+        Dwarf_Line *found = find_line(module, address);
+        file = found ? dwarf_linesrc(found, NULL, NULL) : NULL;
+        if (file)
+            dwarf_lineno(found, &symbol->line);
+    }
+    if (file)
+        symbol->file = strdup(file);
+}
+
 /* The call itself is before the address that it returns to. */
 static struct symbol look_up(struct symbols *symbols, uint64_t return_address)
 {
@@ -74,10 +101,7 @@ static struct symbol look_up(struct symbols *symbols, uint64_t return_address)
         symbol.function = demangle(name);
     else if (asprintf(&place, "%s+0x%" PRIx64, symbol.module, return_address - start) > 0)
         symbol.function = place;
-    Dwfl_Line *line = dwfl_module_getsrc(module, address);
-    const char *file = line ? dwfl_lineinfo(line, NULL, &symbol.line, NULL, NULL, NULL) : NULL;
-    if (file)
-        symbol.file = strdup(file);
+    find_source(module, address, &symbol);
     return symbol;
 }
 
