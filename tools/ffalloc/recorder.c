@@ -103,9 +103,17 @@ struct recorder *recorder_open(struct ring *ring, const char *trace_path, char *
     recorder->ids_size = (size_t)(ring->arena_size / ring->granule + 1) * sizeof(uint32_t);
     recorder->ids = mmap(NULL, recorder->ids_size, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    recorder->writer = recorder->ids == MAP_FAILED ? NULL : trace_create(trace_path);
+    if (recorder->ids == MAP_FAILED) {
+        say("cannot reserve %s of address space to tell blocks apart: try --pool",
+            person(recorder->ids_size));
+        free(recorder->trace_path);
+        free(recorder);
+        return NULL;
+    }
+    recorder->writer = trace_create(trace_path);
     if (!recorder->writer) {
         say("%s cannot be written: %s", trace_path, strerror(errno));
+        munmap(recorder->ids, recorder->ids_size);
         free(recorder->trace_path);
         free(recorder);
         return NULL;

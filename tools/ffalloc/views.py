@@ -19,6 +19,9 @@ COMMANDS = {
     "doctor": "doctor",
 }
 
+# Debian's package of each module that is not Python's own.
+PACKAGES = {"cairo": "python3-cairo", "jinja2": "python3-jinja2", "elftools": "python3-pyelftools"}
+
 
 def main():
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -28,7 +31,8 @@ def main():
         sys.stdout.flush()
         return status
     except ModuleNotFoundError as error:
-        say(f"{error.name} is not installed for /usr/bin/python3: see README.md, Debian's python3-...")
+        package = PACKAGES.get(error.name.split(".")[0], error.name)
+        say(f"{package} is not installed, which ffalloc {sys.argv[2]} needs")
     except Failure as failure:
         if str(failure):
             say(failure)
