@@ -163,8 +163,10 @@ static bool read_verbose(const char *text, struct options *options)
 
 static bool read_record(const char *text, struct options *options)
 {
+    if (*text != '/' || strlen(text) >= 200)
+        return false;
     options->record = text;
-    return *text == '/' && strlen(text) < 200;
+    return true;
 }
 
 static bool read_backtrace(const char *text, struct options *options)
