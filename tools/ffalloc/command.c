@@ -102,12 +102,6 @@ const char *person(uint64_t size)
     return text;
 }
 
-bool has_colour(int descriptor)
-{
-    const char *no = getenv("NO_COLOR");
-    return !(no && *no) && isatty(descriptor);
-}
-
 void *allocate(size_t size)
 {
     void *block = calloc(1, size ? size : 1);

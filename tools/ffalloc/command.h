@@ -37,9 +37,6 @@ size_t parse_granule_argument(const char *text);
 /* A size for a person, such as "12.3 KiB", in a buffer used again after a few calls. */
 const char *person(uint64_t size);
 
-/* Whether messages and pictures may use colour on this descriptor. */
-bool has_colour(int descriptor);
-
 void *allocate(size_t size); /* zeroed; ends if there is no memory */
 void *grow(void *block, size_t *count, size_t needed, size_t size);
 

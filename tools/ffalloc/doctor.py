@@ -94,9 +94,8 @@ class Doctor:
     def gdb(self):
         """gdb has the ff commands"""
         need("gdb", "gdb")
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gdb_commands.py")
         core = [command(), "run", "--tool=gdb", "--", need("sleep", "coreutils"), "0"]
-        done = subprocess.run(core, input=f"source {script}\nbreak exit\nrun\nff check\nkill\n",
+        done = subprocess.run(core, input="break exit\nrun\nff check\nkill\n",
                               capture_output=True, text=True, timeout=120)
         if "sound" not in done.stdout:
             raise RuntimeError((done.stderr or done.stdout).strip().splitlines()[-1])

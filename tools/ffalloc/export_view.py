@@ -10,11 +10,10 @@ csv, json  a line for each call; the curves, sites and sizes as one object
 
 import gzip
 import json
-import subprocess
 import sys
 import tempfile
 
-from common import Parser, command, FAILED, Failure, say, survey, write_file
+from common import Parser, run_command, say, survey, write_file
 
 CURVE_SAMPLES = 1000
 MASSIF_SNAPSHOTS = 100
@@ -200,9 +199,7 @@ def stream(kind):
 
     def write(trace, output):
         with tempfile.TemporaryFile() as file:
-            done = subprocess.run([command(), "events", kind, trace], stdout=file)
-            if done.returncode != 0:
-                raise Failure(status=done.returncode if done.returncode > 0 else FAILED)
+            run_command("events", kind, trace, output=file)
             file.seek(0)
             content = file.read()
         write_file(output, gzip.compress(content, 1) if output.endswith(".gz") else content)

@@ -279,7 +279,7 @@ static void take_event(struct recorder *recorder, unsigned extra_count)
     if (op == RING_NOTHING || op > RING_FAILED)
         return;
     uint64_t before = 0;
-    bool has_before = op == RING_REALLOC || (op == RING_FAILED && call >> 53 & 1);
+    bool has_before = call >> 53 & 1;
     if (has_before && extra_count > 0) {
         before = frames[1];
         memmove(frames + 1, frames + 2, --extra_count * sizeof *frames);
