@@ -43,52 +43,92 @@ static size_t leaf_of_large(const struct ffalloc_pool *pool)
     return ffalloc_large_leaf(pool, page_with_word(pool));
 }
 
-static void break_first_start(struct ffalloc_pool *pool)
+static struct leaf *sentinel_leaf(struct ffalloc_pool *pool)
 {
-    pool->leaves[0].starts &= ~(size_t)1;
+    return &pool->leaves[leaf_of(pool->granule_count)];
 }
 
 static void break_sentinel(struct ffalloc_pool *pool)
 {
-    map_remove_start(pool, pool->granule_count);
+    sentinel_leaf(pool)->starts = 0;
 }
 
 static void free_sentinel(struct ffalloc_pool *pool)
 {
-    map_set_hole(pool, pool->granule_count);
+    sentinel_leaf(pool)->used ^= bit_of(pool->granule_count);
+}
+
+static void free_beyond_sentinel(struct ffalloc_pool *pool)
+{
+    sentinel_leaf(pool)->used ^= bit_of(pool->granule_count) << 1;
 }
 
 static void start_beyond_sentinel(struct ffalloc_pool *pool)
 {
-    cr_assert(leaf_of(pool->granule_count + 1) == leaf_of(pool->granule_count));
-    map_add_start(pool, pool->granule_count + 1, false);
+    sentinel_leaf(pool)->starts |= bit_of(pool->granule_count) << 1;
 }
 
-static void hole_without_start(struct ffalloc_pool *pool)
+/* The first block in the example is of one granule, at granule 2, after a hole. */
+static void start_in_a_hole(struct ffalloc_pool *pool)
 {
-    size_t hole = highest_bit(pool->leaves[0].holes);
-    pool->leaves[0].starts &= ~((size_t)1 << hole);
+    pool->leaves[0].starts |= 1;
 }
 
-static void adjoining_holes(struct ffalloc_pool *pool)
+static void block_without_a_start(struct ffalloc_pool *pool)
 {
-    map_set_hole(pool, map_next(pool, 0));
+    pool->leaves[0].starts &= ~(size_t)4;
+}
+
+static void used_granule_of_no_block(struct ffalloc_pool *pool)
+{
+    pool->leaves[0].used |= 1;
+}
+
+/* The runs of the hole on that page, and of the block before it. */
+static size_t *run_of_hole(struct ffalloc_pool *pool)
+{
+    return &pool->leaves[leaf_of_large(pool) + 1].starts;
+}
+
+static size_t *run_of_block(struct ffalloc_pool *pool)
+{
+    return &pool->leaves[leaf_of_large(pool) - 1].starts;
 }
 
 static void wrong_run_start(struct ffalloc_pool *pool)
 {
-    pool->leaves[leaf_of_large(pool) + 1].holes++;
+    *run_of_hole(pool) += 2;
 }
 
 static void wrong_run_end(struct ffalloc_pool *pool)
 {
-    size_t leaf = leaf_of_large(pool);
-    pool->leaves[leaf + pool->leaves[leaf + 1].holes].holes++;
+    *run_of_block(pool) += 2;
+}
+
+static void wrong_kind_of_hole(struct ffalloc_pool *pool)
+{
+    *run_of_hole(pool) |= RUN_OF_BLOCK;
+}
+
+static void wrong_kind_of_block(struct ffalloc_pool *pool)
+{
+    *run_of_block(pool) &= ~RUN_OF_BLOCK;
 }
 
 static void endless_run(struct ffalloc_pool *pool)
 {
-    pool->leaves[leaf_of_large(pool) + 1].holes = SIZE_MAX;
+    *run_of_hole(pool) = SIZE_MAX - RUN_OF_BLOCK;
+}
+
+/* A leaf inside a block says so in bits. */
+static void unmarked_run(struct ffalloc_pool *pool)
+{
+    pool->leaves[leaf_of_large(pool) - 1] = (struct leaf){SIZE_MAX, 0};
+}
+
+static void used_leaf_in_a_hole(struct ffalloc_pool *pool)
+{
+    pool->leaves[leaf_of_large(pool) + 2].used = 1;
 }
 
 static void low_byte(struct ffalloc_pool *pool)
@@ -218,15 +258,20 @@ static const struct {
     const char *name;
     void (*apply)(struct ffalloc_pool *pool);
 } breaks[] = {
-    BREAK("M1", break_first_start),
     BREAK("M1", break_sentinel),
     BREAK("M1", free_sentinel),
+    BREAK("M1", free_beyond_sentinel),
     BREAK("M1", start_beyond_sentinel),
-    BREAK("M2", hole_without_start),
-    BREAK("M3", adjoining_holes),
-    BREAK("M4", wrong_run_start),
-    BREAK("M4", wrong_run_end),
-    BREAK("M4", endless_run),
+    BREAK("M2", start_in_a_hole),
+    BREAK("M2", block_without_a_start),
+    BREAK("M2", used_granule_of_no_block),
+    BREAK("M3", wrong_run_start),
+    BREAK("M3", wrong_run_end),
+    BREAK("M3", wrong_kind_of_hole),
+    BREAK("M3", wrong_kind_of_block),
+    BREAK("M3", endless_run),
+    BREAK("M3", unmarked_run),
+    BREAK("M3", used_leaf_in_a_hole),
     BREAK("X1", low_byte),
     BREAK("X1", high_byte),
     BREAK("X1", byte_of_a_leaf_without_holes),
@@ -279,9 +324,8 @@ Test(check, tells_the_place)
 {
     struct ffalloc_pool *pool = example();
     struct ffalloc_fault fault;
-    size_t second = map_next(pool, 0);
-    map_set_hole(pool, second);
-    cr_assert(!ffalloc_check(pool, &fault) && fault.offset == second * 16);
+    block_without_a_start(pool);
+    cr_assert(!ffalloc_check(pool, &fault) && fault.offset == 2 * 16);
 }
 
 /* What malloc itself notices: an index that promises a hole that is not there. */

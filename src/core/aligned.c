@@ -41,25 +41,30 @@ static size_t aligned_mask(const struct request *request, size_t leaf)
     return mask << first;
 }
 
-/* The lowest aligned fit in the holes that start in `leaf`, which has one, or NOT_FOUND. */
+/* The lowest aligned fit in the holes that start in `leaf`, or NOT_FOUND; `has_one` tells whether
+ * one of them is large enough at all. */
 static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *request,
-                          size_t leaf, size_t *hole)
+                          size_t leaf, size_t *hole, bool *has_one)
 {
     const struct leaf *words = &pool->leaves[leaf];
-    size_t runs = leaf_runs(pool, leaf, request->count);
+    size_t first = first_granule_of(leaf);
+    size_t runs =
+        request->count < WORD_BITS ? mask_runs(leaf_own_free(pool, leaf), request->count) : 0;
+    *has_one = runs;
     runs &= request->alignment <= WORD_BITS ? request->mask : aligned_mask(request, leaf);
     if (runs) {
         size_t bit = lowest_bit(runs);
-        size_t up_to_bit = SIZE_MAX >> (WORD_BITS - 1 - bit);
-        *hole = first_granule_of(leaf) + highest_bit(words->holes & up_to_bit);
-        return first_granule_of(leaf) + bit;
+        size_t below = words->used & (((size_t)1 << bit) - 1);
+        *hole = first + (below ? highest_bit(below) + 1 : 0);
+        return first + bit;
     }
     /* What is left is a hole that reaches beyond the leaf. */
     if (!leaf_ends_in_hole(words))
         return NOT_FOUND;
-    *hole = first_granule_of(leaf) + highest_bit(words->holes);
+    *hole = first + leaf_last_hole(words);
     size_t at = align_up(request, *hole);
-    size_t end = map_next(pool, *hole);
+    size_t end = map_hole_end(pool, *hole);
+    *has_one |= end - *hole >= request->count;
     return at < end && end - at >= request->count ? at : NOT_FOUND;
 }
 
@@ -102,7 +107,10 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
     size_t group = NOT_FOUND;
     size_t leaf = next_leaf(pool, first_leaf(pool, count), count);
     for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
-        if (first_granule_of(leaf) >> GROUP_LOG2 != group) {
+        bool has_one;
+        size_t found_hole;
+        size_t found = fit_in_leaf(pool, &request, leaf, &found_hole, &has_one);
+        if (has_one && first_granule_of(leaf) >> GROUP_LOG2 != group) {
             group = first_granule_of(leaf) >> GROUP_LOG2;
             if (++groups == GROUP_LIMIT + 1) {
                 size_t at = fit_anywhere(pool, &request, hole);
@@ -110,9 +118,10 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
                     return at;
             }
         }
-        size_t at = fit_in_leaf(pool, &request, leaf, hole);
-        if (at != NOT_FOUND)
-            return at;
+        if (found != NOT_FOUND) {
+            *hole = found_hole;
+            return found;
+        }
     }
     return NOT_FOUND;
 }

@@ -1,85 +1,85 @@
 /* SPDX-License-Identifier: MIT */
 #include "blocks.h"
 
-void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, size_t count)
+/* The index after a hole from `start` to `end` in the map lost what lies below `rest`. */
+HOT void index_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
 {
-    size_t hole_count = end - start;
-    size_t rest_count = hole_count - count;
-    size_t rest = start + count;
-    size_t leaf = leaf_of(start);
-    enum loose place = CARVED;
-    if (hole_count >= LARGE)
-        place = large_remove(pool, leaf, CARVED);
-    map_set_used(pool, start);
-    if (rest_count == 0) {
-        index_lost(pool, leaf, hole_count);
-        return;
-    }
-    map_add_start(pool, rest, true);
-    map_mark_run(pool, start, rest);
-    map_mark_run(pool, rest, end);
-    if (rest_count >= LARGE)
-        large_add(pool, leaf_of(rest), place);
-    if (leaf_of(rest) != leaf)
-        index_gained(pool, leaf_of(rest), rest_count);
-    else if (rest_count >= SATURATED)
+    size_t leaf = leaf_of(rest);
+    if (leaf != leaf_of(start))
+        index_piece_lost(pool, leaf, end - first_granule_of(leaf), end - rest);
+    else if (end - rest >= SATURATED)
         return; /* 255 before and after */
-    index_lost(pool, leaf, hole_count);
+    index_lost(pool, leaf_of(start), end - start);
+}
+
+void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end,
+                        size_t count)
+{
+    size_t rest = start + count;
+    enum loose place = CARVED;
+    if (end - start >= LARGE)
+        place = large_remove(pool, leaf_of(start), CARVED);
+    map_take(pool, block, start, rest);
+    map_mark_hole(pool, rest, end);
+    if (end - rest >= LARGE)
+        large_add(pool, leaf_of(rest), place);
+    index_cut(pool, start, rest, end);
 }
 
 void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
                            size_t count)
 {
     size_t rest = at + count;
-    size_t leaf = leaf_of(hole);
     if (end - hole >= LARGE)
-        large_remove(pool, leaf, CARVED);
-    map_add_start(pool, at, false);
-    map_mark_run(pool, hole, at);
-    if (rest != end) {
-        map_add_start(pool, rest, true);
-        map_mark_run(pool, rest, end);
-    }
-    map_mark_run(pool, at, rest);
+        large_remove(pool, leaf_of(hole), CARVED);
+    map_take(pool, at, at, rest);
+    map_mark_hole(pool, hole, at);
+    map_mark_hole(pool, rest, end);
     if (at - hole >= LARGE)
-        large_add(pool, leaf, GROWN);
+        large_add(pool, leaf_of(hole), GROWN);
     if (end - rest >= LARGE)
         large_add(pool, leaf_of(rest), CARVED);
-    if (leaf_of(rest) != leaf)
-        index_gained(pool, leaf_of(rest), end - rest);
-    index_lost(pool, leaf, end - hole);
+    ffalloc_index_recount(pool, leaf_of(hole));
+    if (leaf_of(at) != leaf_of(hole))
+        ffalloc_index_recount(pool, leaf_of(at));
+    if (leaf_of(rest) != leaf_of(at))
+        ffalloc_index_recount(pool, leaf_of(rest));
 }
 
-void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
+/* Makes free what lies from `from` to `end`, merged with a hole on the right, and with one that
+ * starts at `left`. */
+HOT void release_to(struct ffalloc_pool *pool, size_t left, size_t from, size_t end)
 {
-    size_t left = start;
-    size_t right = end;
-    if (start > 0) {
-        size_t prev = map_prev(pool, start);
-        if (map_is_hole(pool, prev))
-            left = prev;
-    }
-    if (map_is_hole(pool, end))
-        right = map_next(pool, end);
+    size_t right = map_hole_end(pool, end);
+    size_t leaf = leaf_of(left);
     enum loose place = GROWN;
     if (right - end >= LARGE)
         place = large_remove(pool, leaf_of(end), place);
-    if (start - left >= LARGE)
-        place = large_remove(pool, leaf_of(left), place);
-
-    if (right != end)
-        map_remove_start(pool, end);
-    if (left != start)
-        map_remove_start(pool, start);
-    else
-        map_set_hole(pool, start);
-    map_mark_run(pool, left, right);
-
-    size_t leaf = leaf_of(left);
+    if (from - left >= LARGE)
+        place = large_remove(pool, leaf, place);
+    map_give(pool, from, end);
+    map_mark_hole(pool, left, right);
     index_gained(pool, leaf, right - left);
     index_lower_hints(pool, leaf, right - left);
-    if (right != end && leaf_of(end) != leaf)
-        index_lost(pool, leaf_of(end), right - end);
+    if (leaf_of(from) != leaf)
+        index_blank(pool, leaf_of(from));
+    if (leaf_of(end) != leaf_of(from))
+        index_blank(pool, leaf_of(end));
     if (right - left >= LARGE)
         large_add(pool, leaf, place);
+}
+
+size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
+{
+    release_to(pool, map_hole_start(pool, start), start, end);
+    return end - start;
+}
+
+void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
+{
+    struct leaf *words = &pool->leaves[leaf_of(from)];
+    if (leaf_is_blank(words))
+        *words = (struct leaf){SIZE_MAX, 0};
+    map_mark_run(pool, leaf_of(start) + 1, leaf_of(from), RUN_OF_BLOCK);
+    release_to(pool, from, from, end);
 }

@@ -10,16 +10,21 @@
 
 #include "index.h"
 
-/* Cuts `count` granules from the front of the hole from `start` to `end`. Whether they become a
- * block of their own or part of the one on the left is for the caller to write in the map. */
-void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t start, size_t end, size_t count);
+/* Cuts `count` granules from the front of the hole from `start` to `end`. They become a block of
+ * their own if `block` is `start`, else part of the one that starts at `block` and ends here. */
+void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end,
+                        size_t count);
 
-/* As ffalloc_blocks_cut, from within the hole: what lies before `at` stays a hole. */
+/* Cuts a block of `count` granules from within a hole: what lies before `at` stays a hole. */
 void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
                            size_t count);
 
-/* Makes a hole of the used block from `start` to `end`, merged with a hole on either side. */
-void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end);
+/* Makes a hole of the block from `start` to `end`, merged with a hole on either side. Returns the
+ * block's granules. */
+size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end);
+
+/* The same of the granules from `from` on of the block from `start` to `end`, which stays. */
+void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end);
 
 /* The rule of ffalloc_aligned_alloc. Sets `hole` to the hole that the space lies in. */
 size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,

@@ -31,7 +31,7 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment);
 void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size);
 
 /* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
-static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
+HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
 {
     pool->granted_granules += count;
     if (end > pool->high_water_granules)
@@ -45,7 +45,7 @@ static inline void note_used(struct ffalloc_pool *pool, size_t count, size_t end
 }
 
 /* A block was placed; returns its address. */
-static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
     note_used(pool, count, start + count, size);
     pool->alloc_count++;
@@ -55,12 +55,12 @@ static inline void *note_placed(struct ffalloc_pool *pool, size_t start, size_t 
     return address_of(pool, start);
 }
 
-/* A block of `count` granules was freed; returns its bytes. */
-static inline size_t note_freed(struct ffalloc_pool *pool, size_t count)
+/* A block of `count` granules was freed; returns `count`. */
+HOT size_t note_freed(struct ffalloc_pool *pool, size_t count)
 {
     pool->returned_granules += count;
     pool->free_count++;
-    return bytes_of(pool, count);
+    return count;
 }
 
 #endif

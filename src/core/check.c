@@ -26,44 +26,62 @@ static bool check_sentinel(struct audit *audit)
     const struct ffalloc_pool *pool = audit->pool;
     size_t end = pool->granule_count;
     const struct leaf *last = &pool->leaves[leaf_of(end)];
-    return require(audit, pool->leaves[0].starts & 1, "M1", 0) &&
-           require(audit, last->starts & ~last->holes & bit_of(end), "M1", end) &&
-           require(audit, !(last->starts & ~bit_of(end) & ~(bit_of(end) - 1)), "M1", end) &&
+    return require(audit, (last->used | bits_below(end)) == SIZE_MAX, "M1", end) &&
+           require(audit, (last->starts & ~bits_below(end)) == bit_of(end), "M1", end) &&
            require(audit, pool->high_water_granules <= end, "C2", end);
 }
 
-/* M4 for the run that begins at `leaf`; sets `length` to the run's. */
-static bool check_run(struct audit *audit, size_t leaf, size_t *length)
+/* M3 for the run that begins at `leaf`; sets `length` to the run's. `is_used` tells what the
+ * granule before it is. */
+static bool check_run(struct audit *audit, size_t leaf, bool is_used, size_t *length)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last_leaf = leaf_of(pool->granule_count);
-    size_t run = pool->leaves[leaf].holes;
+    size_t word = pool->leaves[leaf].starts;
+    size_t run = word >> 1;
     size_t granule = first_granule_of(leaf);
-    if (!require(audit, run >= 1 && run <= last_leaf - leaf, "M4", granule) ||
-        !require(audit, pool->leaves[leaf + run - 1].holes == run, "M4", granule) ||
-        !require(audit, pool->leaves[leaf + run].starts, "M4", granule))
+    if (!require(audit, run >= 1 && run <= last_leaf - leaf, "M3", granule) ||
+        !require(audit, pool->leaves[leaf + run - 1].starts == word, "M3", granule) ||
+        !require(audit, is_used || !(word & RUN_OF_BLOCK), "M3", granule))
+        return false;
+    const struct leaf *next = &pool->leaves[leaf + run];
+    if (!require(audit,
+                 !leaf_is_blank(next) || (word & RUN_OF_BLOCK && !(next->starts & RUN_OF_BLOCK)),
+                 "M3", granule))
         return false;
     for (size_t i = leaf; i < leaf + run && i <= leaf_of(pool->high_water_granules); i++)
-        if (!require(audit, !pool->leaves[i].starts, "M4", granule))
+        if (!require(audit, leaf_is_blank(&pool->leaves[i]), "M3", granule))
             return false;
     *length = run;
     return true;
+}
+
+/* M2 for a leaf that is not blank. */
+static bool check_leaf(struct audit *audit, size_t leaf, bool is_used)
+{
+    const struct leaf *words = &audit->pool->leaves[leaf];
+    size_t stray = words->starts & ~words->used;
+    stray |= words->used & ~words->starts & ~(words->used << 1 | is_used);
+    return require(audit, !stray, "M2", first_granule_of(leaf) + (stray ? lowest_bit(stray) : 0)) &&
+           require(audit, words->used != SIZE_MAX || words->starts, "M3", first_granule_of(leaf));
 }
 
 static bool check_leaves(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last_leaf = leaf_of(pool->granule_count);
+    bool is_used = false; /* the granule before the leaf */
     for (size_t leaf = 0; leaf <= last_leaf;) {
         const struct leaf *words = &pool->leaves[leaf];
         size_t step = 1;
-        if (words->starts) {
-            size_t stray = words->holes & ~words->starts;
-            if (!require(audit, !stray, "M2",
-                         first_granule_of(leaf) + (stray ? lowest_bit(stray) : 0)))
+        if (!leaf_is_blank(words)) {
+            if (!check_leaf(audit, leaf, is_used))
                 return false;
-        } else if (!check_run(audit, leaf, &step)) {
-            return false;
+            is_used = !leaf_ends_in_hole(words);
+        } else {
+            if (!check_run(audit, leaf, is_used, &step))
+                return false;
+            is_used = words->starts & RUN_OF_BLOCK;
         }
         leaf += step;
     }
@@ -76,13 +94,9 @@ static bool check_blocks(struct audit *audit)
     size_t block_granules = 0;
     size_t used_count = 0;
     size_t used_end = 0;
-    bool left_is_hole = false;
     for (size_t start = 0, end; start < pool->granule_count; start = end) {
         bool is_hole = map_is_hole(pool, start);
         end = map_next(pool, start);
-        if (!require(audit, !(is_hole && left_is_hole), "M3", start))
-            return false;
-        left_is_hole = is_hole;
         block_granules += is_hole ? 0 : end - start;
         used_count += !is_hole;
         used_end = is_hole ? used_end : end;
@@ -94,15 +108,42 @@ static bool check_blocks(struct audit *audit)
            require(audit, pool->alloc_count - pool->free_count == used_count, "C3", 0);
 }
 
+/* The largest hole that starts in a leaf that is not inside a run, saturated. */
+static unsigned largest_hole(const struct ffalloc_pool *pool, size_t leaf)
+{
+    size_t largest = 0;
+    const struct leaf *words = &pool->leaves[leaf];
+    size_t free =
+        leaf_is_blank(words) && words->starts & RUN_OF_BLOCK ? 0 : leaf_own_free(pool, leaf);
+    for (; free; free &= free + (free & -free)) {
+        size_t start = first_granule_of(leaf) + lowest_bit(free);
+        size_t count = map_hole_end(pool, start) - start;
+        largest = count > largest ? count : largest;
+    }
+    return saturated(largest);
+}
+
 /* No hole starts above the high-water mark, so its leaf is the last one with a byte. */
+static bool check_bytes(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    size_t run_end = 0;
+    for (size_t leaf = 0; leaf <= leaf_of(pool->high_water_granules); leaf++) {
+        unsigned most = leaf < run_end ? 0 : ffalloc_index_count(pool, leaf);
+        unsigned least = leaf < run_end ? 0 : largest_hole(pool, leaf);
+        if (leaf >= run_end && leaf_is_blank(&pool->leaves[leaf]))
+            run_end = leaf + (pool->leaves[leaf].starts >> 1);
+        unsigned byte = pool->levels[0][leaf];
+        if (!require(audit, byte >= least && byte <= most, "X1", first_granule_of(leaf)))
+            return false;
+    }
+    return true;
+}
+
 static bool check_tree(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last = leaf_of(pool->high_water_granules);
-    for (size_t leaf = 0; leaf <= last; leaf++)
-        if (!require(audit, pool->levels[0][leaf] == ffalloc_index_count(pool, leaf), "X1",
-                     first_granule_of(leaf)))
-            return false;
     unsigned shift = WORD_LOG2;
     for (unsigned level = 1; level < pool->level_count; level++) {
         last >>= FANOUT_LOG2;
@@ -133,46 +174,56 @@ static bool check_hints(struct audit *audit)
     return true;
 }
 
-/* L1 for a loose leaf. */
-static bool check_loose(struct audit *audit, uint32_t leaf)
+/* L1 for the pages from `page` to before `end`, in which no large hole starts. */
+static bool check_empty_pages(struct audit *audit, size_t page, size_t end)
 {
-    const struct ffalloc_pool *pool = audit->pool;
-    return require(audit,
-                   leaf == NO_LEAF ||
-                       (leaf <= leaf_of(pool->granule_count) && pool->leaves[leaf].starts &&
-                        pool->leaves[leaf].holes && large_count(pool, leaf) >= LARGE),
-                   "L1", 0);
-}
-
-/* What the word of a page is to be. */
-static uint32_t page_word(const struct ffalloc_pool *pool, size_t page)
-{
-    size_t leaf = ffalloc_large_leaf(pool, page);
-    if (!pool->leaves[leaf].starts || !leaf_ends_in_hole(&pool->leaves[leaf]))
-        return 0;
-    size_t count = large_count(pool, leaf);
-    return count < LARGE || large_is_loose(pool, leaf) ? 0 : large_word(count);
+    for (; page < end; page++)
+        if (!require(audit, page_level(audit->pool, 0)[page] == 0, "L1", page << LARGE_LOG2))
+            return false;
+    return true;
 }
 
 /* No large hole starts above the high-water mark, so its page is the last one with a word. */
-static bool check_large(struct audit *audit)
+static bool check_pages(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
-    if (!check_loose(audit, pool->loose[CARVED]) || !check_loose(audit, pool->loose[GROWN]) ||
-        !require(audit, pool->loose[CARVED] == NO_LEAF || pool->loose[CARVED] != pool->loose[GROWN],
-                 "L1", 0))
-        return false;
-    for (unsigned level = 0; level < pool->page_level_count; level++) {
+    size_t pages = page_count_of(pool->granule_count);
+    size_t page = 0;
+    int loose_count = 0;
+    for (size_t start = 0, end; start < pool->granule_count; start = end) {
+        end = map_next(pool, start);
+        if (!map_is_hole(pool, start) || end - start < LARGE)
+            continue;
+        bool is_loose = large_is_loose(pool, leaf_of(start));
+        uint32_t word = is_loose ? 0 : large_word(end - start);
+        if (!check_empty_pages(audit, page, start >> LARGE_LOG2))
+            return false;
+        page = start >> LARGE_LOG2;
+        if (!require(audit, page_level(pool, 0)[page] == word, "L1", start))
+            return false;
+        loose_count += is_loose;
+        page++;
+    }
+    size_t last = pool->high_water_granules >> LARGE_LOG2;
+    return check_empty_pages(audit, page, last < pages ? last + 1 : pages) &&
+           require(audit,
+                   loose_count ==
+                       (pool->loose[CARVED] != NO_LEAF) + (pool->loose[GROWN] != NO_LEAF),
+                   "L1", 0);
+}
+
+static bool check_page_tree(struct audit *audit)
+{
+    const struct ffalloc_pool *pool = audit->pool;
+    for (unsigned level = 1; level < pool->page_level_count; level++) {
         unsigned shift = LARGE_LOG2 + level * PAGE_FANOUT_LOG2;
         size_t count = page_level_count_of(pool, level);
-        for (size_t i = 0; i < count && i << shift <= pool->high_water_granules; i++) {
-            uint32_t word = page_level(pool, level)[i];
-            bool is_right =
-                level == 0 ? word == page_word(pool, i)
-                           : word == ffalloc_large_largest(pool, level - 1, i << PAGE_FANOUT_LOG2);
-            if (!require(audit, is_right, level == 0 ? "L1" : "L2", i << shift))
+        for (size_t i = 0; i < count && i << shift <= pool->high_water_granules; i++)
+            if (!require(audit,
+                         page_level(pool, level)[i] ==
+                             ffalloc_large_largest(pool, level - 1, i << PAGE_FANOUT_LOG2),
+                         "L2", i << shift))
                 return false;
-        }
     }
     return true;
 }
@@ -181,7 +232,8 @@ bool ffalloc_check(const struct ffalloc_pool *pool, struct ffalloc_fault *fault)
 {
     struct audit audit = {pool, {NULL, 0}};
     bool is_sound = check_sentinel(&audit) && check_leaves(&audit) && check_blocks(&audit) &&
-                    check_tree(&audit) && check_hints(&audit) && check_large(&audit);
+                    check_bytes(&audit) && check_tree(&audit) && check_hints(&audit) &&
+                    check_pages(&audit) && check_page_tree(&audit);
     if (!is_sound && fault)
         *fault = audit.fault;
     return is_sound;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "index.h"
 
+/* A search in so few levels starts at the top; in more, at the hint. */
+#define FEW_LEVELS 4u
+
 /* The first leaf at or below a node of a level, whose byte is at least `least`; FANOUT if its byte
  * is too high (X2). */
-static size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
+HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
     while (level-- > 0) {
         node <<= FANOUT_LOG2;
@@ -16,16 +19,19 @@ static size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t no
  * search, the first one after that node. */
 static size_t next_or_misled(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
-    size_t node = leaf;
-    unsigned from = 0;
+    size_t node = leaf; /* the first of its level not looked into */
     for (unsigned level = 0; level < pool->level_count; level++) {
         unsigned position = (unsigned)node & (FANOUT - 1);
-        unsigned found =
-            node_first(pool->levels[level] + (node - position), position + from, least);
+        size_t first = node - position;
+        unsigned found = node_first(pool->levels[level] + first, position, least);
         if (found < FANOUT)
-            return descend(pool, level, node - position + found, least);
-        node >>= FANOUT_LOG2;
-        from = 1;
+            return descend(pool, level, first + found, least);
+        /* Up, past the parent; past its parent too if it was the last child there. */
+        node = (first >> FANOUT_LOG2) + 1;
+        while ((node & (FANOUT - 1)) == 0 && level + 1u < pool->level_count) {
+            node = node >> FANOUT_LOG2;
+            level++;
+        }
     }
     return NOT_FOUND;
 }
@@ -41,18 +47,32 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
     return NOT_FOUND;
 }
 
+size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    unsigned top = pool->level_count - 1u;
+    if (count > LARGEST_HINT && top < FEW_LEVELS) {
+        unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
+        if (child == FANOUT)
+            return NOT_FOUND;
+        leaf = descend(pool, top, child, (unsigned)count);
+        if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
+            return leaf;
+    }
+    return ffalloc_index_next(pool, leaf, (unsigned)count);
+}
+
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
     const struct leaf *words = &pool->leaves[leaf];
-    if (!words->starts)
+    if (leaf_is_blank(words) && (words->starts & RUN_OF_BLOCK || !leaf_own_free(pool, leaf)))
         return 0;
-    size_t largest = mask_longest(leaf_free_mask(words->starts, words->holes));
+    size_t longest = leaf_is_blank(words) ? 0 : mask_longest(~words->used);
     if (leaf_ends_in_hole(words)) {
-        size_t start = first_granule_of(leaf) + highest_bit(words->holes);
-        size_t count = map_next(pool, start) - start;
-        largest = count > largest ? count : largest;
+        size_t start = first_granule_of(leaf) + leaf_last_hole(words);
+        size_t count = map_hole_end(pool, start) - start;
+        longest = count > longest ? count : longest;
     }
-    return saturated(largest);
+    return saturated(longest);
 }
 
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
@@ -106,9 +126,15 @@ void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node)
         set_node(pool, former, now);
 }
 
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
+{
+    if (index_raise_leaf(pool, leaf, now))
+        ffalloc_index_raise(pool, leaf, now);
+    else if (index_lower_leaf(pool, leaf, now))
+        ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+}
+
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 {
-    unsigned now = ffalloc_index_count(pool, leaf);
-    if (index_lower_leaf(pool, leaf, now))
-        ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+    ffalloc_index_set(pool, leaf, ffalloc_index_count(pool, leaf));
 }

@@ -34,17 +34,22 @@
 /* The first leaf from `leaf` on in which a hole of `least` (1 to 255) granules starts. */
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
 
+/* The same, of a search from the hint on that found none before `leaf`. */
+size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count);
+
 /* Passes on to the levels above that a leaf's byte was raised to `largest`. */
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 
 /* Passes on to the levels above that the largest byte of a node of levels[1] was lowered. */
 void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node);
 
-/* Recounts the byte of a leaf that lost a hole, from the map, and passes a change on to the levels
- * above. */
+/* Sets the byte of a leaf and passes a change on to the levels above. */
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
+
+/* The same, counted from the map. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
-/* The largest hole that starts in a leaf, from the map, saturated. */
+/* What the byte of a leaf is to be, from the map; the leaf is not inside a run of blank ones. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
 
 static inline unsigned saturated(size_t count)
@@ -60,15 +65,28 @@ static inline size_t hint_of(size_t count)
     return count < 16 ? 7 : 8;
 }
 
+#define LARGEST_HINT 16u /* granules */
+
 /* The least request of a place. */
 static inline size_t hint_least(size_t place)
 {
-    return place < 8 ? place + 1 : 16;
+    return place < 8 ? place + 1 : LARGEST_HINT;
+}
+
+/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND: most often
+ * it is in the hint's node. */
+HOT size_t index_first(const struct ffalloc_pool *pool, size_t count)
+{
+    size_t leaf = pool->hints[hint_of(count)];
+    size_t position = leaf & (FANOUT - 1);
+    size_t first = leaf - position;
+    unsigned found = node_first(pool->levels[0] + first, (unsigned)position, (unsigned)count);
+    return found < FANOUT ? first + found : ffalloc_index_far(pool, first + FANOUT, count);
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
  * first that is low enough already ends it. */
-static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
+HOT void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     hint *lower = pool->hints + hint_of(count);
     while (*lower > leaf) {
@@ -87,7 +105,7 @@ static inline void index_raise_hints(struct ffalloc_pool *pool, size_t place, si
 }
 
 /* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */
-static inline bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
+HOT bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
     if (largest <= pool->levels[0][leaf])
         return false;
@@ -97,7 +115,7 @@ static inline bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsi
 
 /* Lowers a leaf's byte to `smaller`, if it is higher; returns whether the levels above must follow.
  */
-static inline bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned smaller)
+HOT bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned smaller)
 {
     unsigned before = pool->levels[0][leaf];
     pool->levels[0][leaf] = (uint8_t)smaller;
@@ -105,18 +123,36 @@ static inline bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsi
            pool->levels[1][leaf >> FANOUT_LOG2] == before;
 }
 
-/* A hole of `count` granules starts in `leaf`, in the map already. */
-static inline void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
+/* A piece of `count` granules of a hole begins in `leaf`. */
+HOT void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     if (index_raise_leaf(pool, leaf, saturated(count)))
         ffalloc_index_raise(pool, leaf, saturated(count));
 }
 
-/* A hole of `count` granules that started in `leaf` does so no more, or is smaller now. */
-static inline void index_lost(struct ffalloc_pool *pool, size_t leaf, size_t count)
+/* A piece of `count` granules that began in `leaf` does so no more, or is smaller now. */
+HOT void index_lost(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     if (saturated(count) == pool->levels[0][leaf])
         ffalloc_index_recount(pool, leaf);
+}
+
+/* Of the hole that begins before `leaf` or with it, whose piece there was of `count` granules, only
+ * the last `rest` remain. */
+HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t rest)
+{
+    unsigned byte = pool->levels[0][leaf];
+    if (byte < saturated(rest))
+        index_gained(pool, leaf, rest);
+    else if (byte > rest && byte <= count)
+        ffalloc_index_recount(pool, leaf);
+}
+
+/* A hole that starts elsewhere took on granules of `leaf`, perhaps all. */
+HOT void index_blank(struct ffalloc_pool *pool, size_t leaf)
+{
+    if (leaf_is_blank(&pool->leaves[leaf]) && pool->levels[0][leaf])
+        ffalloc_index_set(pool, leaf, 0);
 }
 
 #endif

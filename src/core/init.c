@@ -33,9 +33,8 @@ static void init_hole(struct ffalloc_pool *pool)
     pool->loose[GROWN] = NO_LEAF;
     for (unsigned i = 0; i < STALE_NODES; i++)
         pool->stale[i] = NO_LEAF;
-    map_add_start(pool, 0, true);
-    map_add_start(pool, count, false);
-    map_mark_run(pool, 0, count);
+    pool->leaves[leaf_of(count)] = (struct leaf){-bit_of(count), bit_of(count)};
+    map_mark_hole(pool, 0, count);
     index_gained(pool, 0, count);
     if (count >= LARGE)
         large_add(pool, 0, CARVED);

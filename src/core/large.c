@@ -69,7 +69,7 @@ size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page)
 {
     size_t first = page << (LARGE_LOG2 - WORD_LOG2);
     size_t leaf = ((page + 1) << (LARGE_LOG2 - WORD_LOG2)) - 1;
-    while (leaf > first && !pool->leaves[leaf].starts)
+    while (leaf > first && pool->levels[0][leaf] < SATURATED)
         leaf--;
     return leaf;
 }

@@ -39,14 +39,14 @@ static inline size_t page_level_count_of(const struct ffalloc_pool *pool, unsign
 /* The start of the large hole that starts in `leaf`: always the leaf's last. */
 static inline size_t large_start(const struct ffalloc_pool *pool, size_t leaf)
 {
-    return first_granule_of(leaf) + highest_bit(pool->leaves[leaf].holes);
+    return first_granule_of(leaf) + leaf_last_hole(&pool->leaves[leaf]);
 }
 
 /* Its size in granules. */
 static inline size_t large_count(const struct ffalloc_pool *pool, size_t leaf)
 {
     size_t start = large_start(pool, leaf);
-    return map_next(pool, start) - start;
+    return map_hole_end(pool, start) - start;
 }
 
 /* A size as the pages' words have it. */
@@ -65,8 +65,7 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word);
 /* The largest word of the node that has word `idx` of a level. */
 uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t idx);
 
-/* The last leaf of a page in which a block starts, where the page's large hole does if it has one;
- * its first leaf if no block starts in it. */
+/* The leaf of a page in which its large hole starts, if it has one. */
 size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page);
 
 static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t leaf)

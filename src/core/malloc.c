@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * malloc and free. The usual case of either happens inside one leaf, in registers, nearly without
- * a branch, and calls nothing that it would have to return from.
+ * a branch, and calls nothing that it would have to return from: a request is served from a leaf
+ * that does not end in a hole; a freed block has a used granule before and after it in its leaf.
+ * Then no run changes (M3), no hole is large, and all that the index may need is one byte.
  *
- * A request is cut from a hole that ends in its leaf; a freed block and its neighbours lie in
- * one leaf, which keeps a start before and after them. Then no run changes (M4), no hole is
- * large, and all that the index may need is one byte. Two more cases are as simple: the front
- * of a loose large hole, and a block that is freed into it, as long as its start stays in the
- * leaf. Anything else is left to blocks.c, which does all cases.
+ * Where a leaf ends in a hole, or the block that is freed reaches into the next leaf, that next one
+ * is looked at too (malloc_at_end, release_at_end). With 32-bit words and a granule of 8 a leaf is
+ * 256 bytes, and a third of the calls end there. What concerns yet another leaf is left to
+ * blocks.c, which does all cases.
  */
 #include "calls.h"
 
-/* Whether the last hole of `leaf` is a loose one and stays large whatever happens in the leaf. */
-static inline bool is_front_of_loose(const struct ffalloc_pool *pool, size_t leaf)
+/* Whether the last hole of `leaf`, after which lies a blank leaf, is a loose one that stays large
+ * whatever happens in these two. */
+HOT bool is_front_of_loose(const struct ffalloc_pool *pool, size_t leaf)
 {
-    const struct leaf *next = &pool->leaves[leaf + 1];
-    return large_is_loose(pool, leaf) && !next->starts && next->holes >= LARGE / WORD_BITS;
+    return large_is_loose(pool, leaf) && pool->leaves[leaf + 1].starts >> 1 > LARGE / WORD_BITS;
+}
+
+/* Serves a request from the last hole of a leaf, which reaches beyond it. */
+static void *place_at_end(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+{
+    size_t place = leaf_last_hole(&pool->leaves[leaf]);
+    return ffalloc_place(pool, first_granule_of(leaf) + place, count, size);
 }
 
 __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
@@ -24,14 +32,7 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     size_t leaf = ffalloc_large_next(pool, 0, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return ffalloc_place(pool, large_start(pool, leaf), count, size);
-}
-
-/* Where the lowest fit of a leaf is: at `bit`, or in its last hole if that is 0. */
-static inline size_t fit_in(const struct ffalloc_pool *pool, size_t leaf, size_t bit)
-{
-    bit = bit ? bit : bit_of(highest_bit(pool->leaves[leaf].holes));
-    return first_granule_of(leaf) + lowest_bit(bit);
+    return place_at_end(pool, leaf, count, size);
 }
 
 /* A leaf's largest hole was taken, whose size was also the largest of its node. */
@@ -42,46 +43,94 @@ __attribute__((noinline)) static void *after_loss(struct ffalloc_pool *pool, siz
     return block;
 }
 
-/* A leaf's largest hole was taken, and its last hole reaches beyond it. */
-__attribute__((noinline)) static void *after_loss_at_end(struct ffalloc_pool *pool, size_t leaf,
-                                                         void *block)
+/* Serves a request from the hole at `bit` of a leaf that ends in another one. */
+HOT void *malloc_before_end(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size,
+                            size_t bit)
 {
-    ffalloc_index_recount(pool, leaf);
-    return block;
+    struct leaf *words = &pool->leaves[leaf];
+    size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit);
+    words->used |= (bit << count) - bit;
+    words->starts |= bit;
+    index_lost(pool, leaf, hole_count);
+    return note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
+}
+
+/* Carves a block from the front of a loose hole that starts in `leaf` and has at least a page more
+ * than the next one; `over` granules of the block lie in that. */
+static void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
+{
+    struct leaf *next = &pool->leaves[leaf + 1];
+    size_t run = next->starts >> 1;
+    *next = (struct leaf){((size_t)1 << over) - 1, 0};
+    map_mark_run(pool, leaf + 2, leaf + 1 + run, RUN_OF_HOLE);
+    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)leaf + 1;
+    index_gained(pool, leaf + 1, SATURATED);
+    ffalloc_index_set(pool, leaf, mask_longest(~pool->leaves[leaf].used));
+}
+
+/*
+ * Serves a request from a leaf that ends in a hole: at `bit`, or from that last hole if that is 0.
+ * Here are the cases in which no leaf but this one and the next is concerned.
+ */
+__attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, size_t leaf,
+                                                     size_t count, size_t size, size_t bit)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    struct leaf *next = words + 1;
+    if (bit && bit < words->used)
+        return malloc_before_end(pool, leaf, count, size, bit);
+    bool is_loose = leaf_is_blank(next);
+    if (leaf_is_blank(words) || (is_loose && !is_front_of_loose(pool, leaf)))
+        return place_at_end(pool, leaf, count, size);
+    size_t start = leaf_last_hole(words);
+    size_t here = WORD_BITS - start;
+    size_t hole_count = is_loose ? SATURATED : here + lowest_bit(next->used);
+    size_t over = count - here; /* or negative */
+    if (count > hole_count || (count > here && over >= WORD_BITS) || (is_loose && over == 0))
+        return place_at_end(pool, leaf, count, size);
+
+    bit = (size_t)1 << start;
+    words->starts |= bit;
+    if (count < here) {
+        words->used |= (bit << count) - bit;
+        if (pool->levels[0][leaf] == hole_count && !is_loose) {
+            size_t longest = mask_longest(~words->used);
+            size_t rest = hole_count - count;
+            ffalloc_index_set(pool, leaf, (unsigned)(longest > rest ? longest : rest));
+        }
+    } else {
+        words->used |= -bit;
+        if (is_loose) {
+            carve_loose(pool, leaf, over);
+        } else {
+            next->used |= ((size_t)1 << over) - 1;
+            index_piece_lost(pool, leaf + 1, hole_count - here, hole_count - count);
+            if (pool->levels[0][leaf] == hole_count)
+                ffalloc_index_set(pool, leaf, mask_longest(~words->used));
+        }
+    }
+    return note_placed(pool, first_granule_of(leaf) + start, count, size);
 }
 
 /*
  * Serves a request from the leaf that has the lowest hole for it. The leaf's byte is counted anew
  * whichever hole was taken: that is cheaper than to ask.
  */
-static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
+    if (FFALLOC_SMALL)
+        return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
     struct leaf *words = &pool->leaves[leaf];
-    size_t starts = words->starts;
-    size_t holes = words->holes;
-    size_t mask = leaf_free_mask(starts, holes);
-    size_t runs = mask_runs(mask, count);
+    size_t used = words->used;
+    size_t runs = mask_runs(~used, count);
     size_t bit = runs & -runs;
-    size_t end_bit = bit << count;
-    if (!end_bit || FFALLOC_SMALL)
-        return ffalloc_place(pool, fit_in(pool, leaf, bit), count, size);
-    size_t rest = end_bit & ~starts; /* nothing if the fit is exact */
-    size_t new_starts = starts | rest;
-    size_t new_holes = holes ^ (bit | rest);
-    bool ends_in_hole = new_holes > (new_starts ^ new_holes);
-    size_t hole_count = 0;
-    if (ends_in_hole && !is_front_of_loose(pool, leaf)) {
-        size_t above = starts & -end_bit;
-        if (!above)
-            return ffalloc_place(pool, fit_in(pool, leaf, bit), count, size);
-        hole_count = lowest_bit(above) - lowest_bit(bit);
-    }
-    words->starts = new_starts;
-    words->holes = new_holes;
+    if (!bit || leaf_ends_in_hole(words))
+        return malloc_at_end(pool, leaf, count, size, bit);
+    size_t now_used = used | ((bit << (count - 1) << 1) - bit);
+    words->used = now_used;
+    words->starts |= bit;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
-    if (ends_in_hole)
-        return hole_count == pool->levels[0][leaf] ? after_loss_at_end(pool, leaf, block) : block;
-    if (index_lower_leaf(pool, leaf, mask_longest(mask ^ (end_bit - bit))))
+    if (index_lower_leaf(pool, leaf, mask_longest(~now_used)))
         return after_loss(pool, leaf, block);
     return block;
 }
@@ -90,13 +139,13 @@ static inline void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t cou
 __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t count,
                                                   size_t size)
 {
-    size_t place = hint_of(count);
-    size_t leaf = ffalloc_index_next(pool, pool->hints[place], (unsigned)count);
+    size_t leaf = index_first(pool, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    index_raise_hints(pool, place + (count != hint_least(place)), leaf);
+    if (count <= LARGEST_HINT)
+        index_raise_hints(pool, count <= 8 ? count - 1 : HINTS - 1, leaf);
     return count < WORD_BITS ? malloc_in(pool, leaf, count, size)
-                             : ffalloc_place(pool, fit_in(pool, leaf, 0), count, size);
+                             : malloc_at_end(pool, leaf, count, size, 0);
 }
 
 void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
@@ -112,16 +161,56 @@ void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
 
 __attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool, size_t start)
 {
-    size_t end = map_next(pool, start);
-    ffalloc_blocks_release(pool, start, end);
-    return note_freed(pool, end - start);
+    size_t end = map_block_end(pool, start);
+    note_freed(pool, end - start);
+    return ffalloc_blocks_release(pool, start, end);
 }
 
 __attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
-                                                    size_t hole_count, size_t freed_size)
+                                                    size_t hole_count, size_t count)
 {
     ffalloc_index_raise(pool, leaf, (unsigned)hole_count);
-    return freed_size;
+    return count;
+}
+
+/* A free of `count` granules, which this returns, made a hole in `leaf` what it is. */
+HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count)
+{
+    index_lower_hints(pool, leaf, hole_count);
+    if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
+        return after_raise(pool, leaf, hole_count, count);
+    return count;
+}
+
+/*
+ * Frees a block after which its leaf ends in a hole. Here are the cases in which that starts in the
+ * same leaf, and ends in the next one or is a loose one.
+ */
+__attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    struct leaf *next = words + 1;
+    size_t position = start & (WORD_BITS - 1);
+    size_t bit = bit_of(start);
+    size_t below = words->used & (bit - 1);
+    size_t ends = (words->starts | ~words->used) >> position >> 1;
+    if (!below)
+        return release_anyhow(pool, start);
+    if (ends && leaf_is_blank(next) && is_front_of_loose(pool, leaf)) {
+        words->used = below;
+        words->starts ^= bit;
+        return note_freed(pool, lowest_bit(ends) + 1);
+    }
+    size_t over = ends ? 0 : lowest_bit(next->starts | ~next->used);
+    size_t above = next->used & -((size_t)1 << over);
+    if (leaf_is_blank(next) || !above)
+        return release_anyhow(pool, start);
+    words->used = below;
+    words->starts ^= bit;
+    next->used = above;
+    size_t count = note_freed(pool, ends ? lowest_bit(ends) + 1 : WORD_BITS - position + over);
+    return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), count);
 }
 
 static inline size_t release(struct ffalloc_pool *pool, void *block)
@@ -136,38 +225,23 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
         return release_anyhow(pool, start);
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
-    size_t starts = words->starts;
-    size_t holes = words->holes;
     size_t bit = bit_of(start);
-    size_t below = starts & (bit - 1);
-    size_t above = starts >> (start & (WORD_BITS - 1)) >> 1;
+    size_t ends = (words->starts | ~words->used) & -bit << 1;
+    size_t end_bit = ends & -ends;
+    size_t used = words->used ^ (end_bit - bit);
+    size_t below = used & (bit - 1);
+    size_t above = used & -bit;
     if (!below || !above)
-        return release_anyhow(pool, start);
-    size_t count = lowest_bit(above) + 1;
-    size_t right = holes & bit << count;
-    unsigned left = highest_bit(below);
-    bool is_left_hole = holes >> left & 1;
-    unsigned position = is_left_hole ? left : (unsigned)start & (WORD_BITS - 1);
-    starts ^= right | (is_left_hole ? bit : 0);
-    holes ^= right | (is_left_hole ? 0 : bit);
-    above = starts >> position >> 1;
-    if (!above && !is_front_of_loose(pool, leaf))
-        return release_anyhow(pool, start);
-    words->starts = starts;
-    words->holes = holes;
-    size_t freed_size = note_freed(pool, count);
-    if (!above)
-        return freed_size;
-    size_t hole_count = lowest_bit(above) + 1;
-    index_lower_hints(pool, leaf, hole_count);
-    if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
-        return after_raise(pool, leaf, hole_count, freed_size);
-    return freed_size;
+        return release_at_end(pool, start);
+    words->used = used;
+    words->starts ^= bit;
+    size_t count = note_freed(pool, lowest_bit(end_bit) - (start & (WORD_BITS - 1)));
+    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, count);
 }
 
 size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
 {
-    return release(pool, block);
+    return bytes_of(pool, release(pool, block));
 }
 
 void ffalloc_free(struct ffalloc_pool *pool, void *block)

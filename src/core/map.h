@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The map: where blocks start and which of them are holes. Everything here is bit arithmetic on
+ * The map: which granules are used and where blocks start. Everything here is bit arithmetic on
  * one or two words, on the hot path of every call, and therefore inline.
  */
 #ifndef FFALLOC_CORE_MAP_H
@@ -23,10 +23,15 @@ static inline size_t first_granule_of(size_t leaf)
     return leaf << WORD_LOG2;
 }
 
-/* `word` is not 0 in these two. */
+/* `word` is not 0 in these three. */
 static inline unsigned lowest_bit(size_t word)
 {
     return (unsigned)__builtin_ctzl(word);
+}
+
+static inline unsigned leading_zeros(size_t word)
+{
+    return (unsigned)__builtin_clzl(word);
 }
 
 static inline unsigned highest_bit(size_t word)
@@ -34,118 +39,174 @@ static inline unsigned highest_bit(size_t word)
     return (unsigned)(WORD_BITS - 1) ^ (unsigned)__builtin_clzl(word);
 }
 
-/* Of a granule at which a block starts. */
+/* All bits below that of a granule. */
+static inline size_t bits_below(size_t granule)
+{
+    return bit_of(granule) - 1;
+}
+
+static inline bool leaf_is_blank(const struct leaf *leaf)
+{
+    return !leaf->used;
+}
+
+/* Whether the last granule of a leaf that is not blank is free: a hole reaches the leaf's end. */
+static inline bool leaf_ends_in_hole(const struct leaf *leaf)
+{
+    return !(leaf->used >> (WORD_BITS - 1));
+}
+
+/* The place in a leaf at which the hole starts that reaches its end. */
+static inline size_t leaf_last_hole(const struct leaf *leaf)
+{
+    return leaf_is_blank(leaf) ? 0 : highest_bit(leaf->used) + 1;
+}
+
+/* Of the start of a block or a hole. */
 static inline bool map_is_hole(const struct ffalloc_pool *pool, size_t granule)
 {
-    return pool->leaves[leaf_of(granule)].holes & bit_of(granule);
+    return !(pool->leaves[leaf_of(granule)].used & bit_of(granule));
 }
 
 /* Of any granule. */
 static inline bool map_is_used_start(const struct ffalloc_pool *pool, size_t granule)
 {
     const struct leaf *leaf = &pool->leaves[leaf_of(granule)];
-    return leaf->starts & ~leaf->holes & bit_of(granule);
+    return (leaf->starts & leaf->used) >> (granule & (WORD_BITS - 1)) & 1;
 }
 
-/* The start after `granule`, which is below the sentinel. */
+/* The end of the hole that starts at `granule`; `granule` if no hole does. */
+HOT size_t map_hole_end(const struct ffalloc_pool *pool, size_t granule)
+{
+    size_t leaf = leaf_of(granule);
+    size_t used = pool->leaves[leaf].used >> (granule & (WORD_BITS - 1));
+    if (used)
+        return granule + lowest_bit(used);
+    if (!leaf_is_blank(&pool->leaves[leaf]))
+        leaf++;
+    if (leaf_is_blank(&pool->leaves[leaf]))
+        leaf += pool->leaves[leaf].starts >> 1; /* M3 */
+    return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].used);
+}
+
+/* The start of the hole that ends at `granule`, a start; `granule` if what lies before is used. */
+HOT size_t map_hole_start(const struct ffalloc_pool *pool, size_t granule)
+{
+    size_t leaf = leaf_of(granule);
+    size_t used = pool->leaves[leaf].used & bits_below(granule);
+    while (!used && leaf > 0) {
+        const struct leaf *words = &pool->leaves[leaf - 1];
+        used = words->used;
+        if (used)
+            leaf--;
+        else if (words->starts & RUN_OF_BLOCK)
+            break;
+        else
+            leaf -= words->starts >> 1;
+    }
+    return first_granule_of(leaf) + (used ? highest_bit(used) + 1 : 0);
+}
+
+/* The end of the block that starts at `granule`. */
+HOT size_t map_block_end(const struct ffalloc_pool *pool, size_t granule)
+{
+    const struct leaf *words = &pool->leaves[leaf_of(granule)];
+    size_t ends = (words->starts | ~words->used) >> (granule & (WORD_BITS - 1)) >> 1;
+    if (ends)
+        return granule + 1 + lowest_bit(ends);
+    words++;
+    if (leaf_is_blank(words) && words->starts & RUN_OF_BLOCK)
+        words += words->starts >> 1;
+    return first_granule_of((size_t)(words - pool->leaves)) +
+           lowest_bit(words->starts | ~words->used);
+}
+
+/* What follows the block or hole that starts at `granule`, which is below the sentinel. */
 static inline size_t map_next(const struct ffalloc_pool *pool, size_t granule)
 {
-    size_t leaf = leaf_of(granule);
-    size_t starts = pool->leaves[leaf].starts >> (granule & (WORD_BITS - 1)) >> 1;
-    if (starts)
-        return granule + 1 + lowest_bit(starts);
-    leaf++;
-    if (!pool->leaves[leaf].starts)
-        leaf += pool->leaves[leaf].holes; /* M4 */
-    return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].starts);
+    return map_is_hole(pool, granule) ? map_hole_end(pool, granule) : map_block_end(pool, granule);
 }
 
-/* The start before `granule`, itself a start and not 0. */
-static inline size_t map_prev(const struct ffalloc_pool *pool, size_t granule)
+/* Restores M3 for the blank leaves from `leaf` to before `end`, if there are any. */
+HOT void map_mark_run(struct ffalloc_pool *pool, size_t leaf, size_t end, size_t kind)
 {
-    size_t leaf = leaf_of(granule);
-    size_t starts = pool->leaves[leaf].starts & (bit_of(granule) - 1);
-    if (!starts) {
-        leaf--;
-        if (!pool->leaves[leaf].starts)
-            leaf -= pool->leaves[leaf].holes; /* M4 */
-        starts = pool->leaves[leaf].starts;
-    }
-    return first_granule_of(leaf) + highest_bit(starts);
-}
-
-/* Makes a start of a granule that is none. A leaf's first start ends its life in a run. */
-static inline void map_add_start(struct ffalloc_pool *pool, size_t granule, bool is_hole)
-{
-    struct leaf *leaf = &pool->leaves[leaf_of(granule)];
-    if (!leaf->starts)
-        leaf->holes = 0;
-    leaf->starts |= bit_of(granule);
-    leaf->holes |= is_hole ? bit_of(granule) : 0;
-}
-
-static inline void map_remove_start(struct ffalloc_pool *pool, size_t granule)
-{
-    struct leaf *leaf = &pool->leaves[leaf_of(granule)];
-    leaf->starts &= ~bit_of(granule);
-    leaf->holes &= ~bit_of(granule);
-}
-
-static inline void map_set_hole(struct ffalloc_pool *pool, size_t granule)
-{
-    pool->leaves[leaf_of(granule)].holes |= bit_of(granule);
-}
-
-static inline void map_set_used(struct ffalloc_pool *pool, size_t granule)
-{
-    pool->leaves[leaf_of(granule)].holes &= ~bit_of(granule);
-}
-
-/* Restores M4 for the block from `start` to the next start, `end`, after either has moved. */
-static inline void map_mark_run(struct ffalloc_pool *pool, size_t start, size_t end)
-{
-    size_t before = leaf_of(start);
-    size_t after = leaf_of(end);
-    if (after - before <= 1)
+    if (leaf >= end)
         return;
-    pool->leaves[before + 1].holes = after - before - 1;
-    pool->leaves[after - 1].holes = after - before - 1;
+    pool->leaves[leaf].starts = (end - leaf) << 1 | kind;
+    pool->leaves[end - 1].starts = (end - leaf) << 1 | kind;
 }
 
-/*
- * The granules of the holes that start in a leaf, as far as they lie in it. With the bits of
- * used starts 0 and all others 1, adding a hole's bit carries through its granules up to the
- * next used start; what the addition changed is the hole.
- */
-static inline size_t leaf_free_mask(size_t starts, size_t holes)
+/* Restores M3 inside a hole, after either end has moved. */
+HOT void map_mark_hole(struct ffalloc_pool *pool, size_t start, size_t end)
 {
-    size_t not_used = ~starts | holes;
-    return ((not_used + holes) ^ not_used) & not_used;
+    map_mark_run(pool, leaf_of(start + WORD_BITS - 1), leaf_of(end), RUN_OF_HOLE);
 }
 
-static inline size_t halve_run(size_t mask, size_t *count)
+/* A leaf that is about to have used granules of its own. */
+HOT struct leaf *map_leaf_to_write(struct ffalloc_pool *pool, size_t leaf)
 {
-    size_t half = *count >> 1;
-    *count -= half;
-    return mask & mask >> half;
+    if (leaf_is_blank(&pool->leaves[leaf]))
+        pool->leaves[leaf].starts = 0;
+    return &pool->leaves[leaf];
+}
+
+/* Makes free granules from `from` to `end` part of the block that starts at `start`, which is
+ * `from` or ends there. */
+HOT void map_take(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
+{
+    size_t leaf = leaf_of(from);
+    size_t last = leaf_of(end);
+    struct leaf *words = map_leaf_to_write(pool, leaf);
+    if (leaf == last) {
+        words->used |= bit_of(end) - bit_of(from);
+    } else {
+        if (leaf == leaf_of(start))
+            words->used |= -bit_of(from);
+        else
+            *words = (struct leaf){0, RUN_OF_BLOCK};
+        if (bits_below(end))
+            map_leaf_to_write(pool, last)->used |= bits_below(end);
+        map_mark_run(pool, leaf_of(start) + 1, last, RUN_OF_BLOCK);
+    }
+    if (start == from)
+        words->starts |= bit_of(from);
+}
+
+/* Makes a block, or what of it lies from `from` on, free up to its end. */
+HOT void map_give(struct ffalloc_pool *pool, size_t from, size_t end)
+{
+    size_t leaf = leaf_of(from);
+    struct leaf *words = &pool->leaves[leaf];
+    words->starts &= ~bit_of(from);
+    if (leaf == leaf_of(end)) {
+        words->used &= ~(bit_of(end) - bit_of(from));
+    } else {
+        words->used &= bits_below(from);
+        pool->leaves[leaf_of(end)].used &= ~bits_below(end);
+    }
+}
+
+/* One of the steps below: and-s each offset so far with one that is about as far again. */
+static inline size_t run_step(size_t mask, size_t count, unsigned step)
+{
+    return mask & mask >> ((count + ((size_t)1 << step) - 1) >> (step + 1));
 }
 
 /*
  * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to WORD_BITS -
  * 1. Each step doubles, or nearly, the number of offsets that have been and-ed together, until
- * it is all of 0 to count - 1. A step too many changes nothing: three are always made, which is
- * enough for 8 granules, or six, enough for all, and no branch depends on the count otherwise.
+ * it is all of 0 to count - 1. Three steps are enough for 8 granules, six for all.
  */
-static inline size_t mask_runs(size_t mask, size_t count)
+HOT size_t mask_runs(size_t mask, size_t count)
 {
-    mask = halve_run(mask, &count);
-    mask = halve_run(mask, &count);
-    mask = halve_run(mask, &count);
-    if (count == 1)
+    mask = run_step(mask, count, 0);
+    mask = run_step(mask, count, 1);
+    mask = run_step(mask, count, 2);
+    if (count <= 8)
         return mask;
-    mask = halve_run(mask, &count);
-    mask = halve_run(mask, &count);
-    return halve_run(mask, &count);
+    mask = run_step(mask, count, 3);
+    mask = run_step(mask, count, 4);
+    return WORD_BITS > 32 ? run_step(mask, count, 5) : mask;
 }
 
 /* The longer of a run of `length` set bits, of which `runs` has the starts, and one of `more` bits
@@ -199,16 +260,7 @@ static inline unsigned mask_longest(size_t mask)
 /* The places in `leaf` at which `count` granules are free inside the leaf: a bit for each. */
 static inline size_t leaf_runs(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    return count < WORD_BITS
-               ? mask_runs(leaf_free_mask(pool->leaves[leaf].starts, pool->leaves[leaf].holes),
-                           count)
-               : 0;
-}
-
-/* Whether the last start of a leaf is a hole: the larger of two words has the higher bit. */
-static inline bool leaf_ends_in_hole(const struct leaf *leaf)
-{
-    return leaf->holes > (leaf->starts & ~leaf->holes);
+    return count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
 }
 
 /* The lowest fit in a leaf that has one (X1). Only the last hole of a leaf can reach beyond it,
@@ -216,8 +268,15 @@ static inline bool leaf_ends_in_hole(const struct leaf *leaf)
 static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     size_t runs = leaf_runs(pool, leaf, count);
-    return first_granule_of(leaf) +
-           (runs ? lowest_bit(runs) : highest_bit(pool->leaves[leaf].holes));
+    return first_granule_of(leaf) + (runs ? lowest_bit(runs) : leaf_last_hole(&pool->leaves[leaf]));
+}
+
+/* The free granules of a leaf, but for those of a hole that starts before it. */
+static inline size_t leaf_own_free(const struct ffalloc_pool *pool, size_t leaf)
+{
+    size_t free = ~pool->leaves[leaf].used;
+    size_t first = first_granule_of(leaf);
+    return map_hole_start(pool, first) == first ? free : free & (free + 1);
 }
 
 #endif

@@ -11,6 +11,15 @@
 
 #include <stdint.h>
 
+#include "choices.h"
+
+/* On the way of every call: a function of its own only where size is what counts. */
+#if FFALLOC_SMALL
+#define HOT static inline
+#else
+#define HOT static inline __attribute__((always_inline))
+#endif
+
 #if defined(__SSE2__) && UINTPTR_MAX > 0xffffffff && !defined(FFALLOC_PLAIN)
 
 /* gcc's header wants stdlib.h for a function that nobody here calls: keep that part out. */
@@ -22,7 +31,7 @@
 
 /* The first of the node's bytes, from byte `from` on, that is at least `least`; FANOUT if none is.
  */
-static inline unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
+HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
     __m128i bound = _mm_set1_epi8((char)least);
@@ -66,7 +75,7 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 #include <arm_acle.h>
 
 /* Bit 7 of each byte: x >= bound there. */
-static inline uint32_t bytes_at_least(uint32_t x, uint32_t bound)
+HOT uint32_t bytes_at_least(uint32_t x, uint32_t bound)
 {
     __usub8(x, bound);
     return __sel(0x80808080, 0);
@@ -82,7 +91,7 @@ static inline uint32_t bytes_max(uint32_t x, uint32_t y)
 
 /* Bit 7 of each byte: x >= bound there. The subtraction is kept inside each byte by setting
  * bit 7 of x and clearing it in the bound; where those bits differ they decide, else it does. */
-static inline uint32_t bytes_at_least(uint32_t x, uint32_t bound)
+HOT uint32_t bytes_at_least(uint32_t x, uint32_t bound)
 {
     const uint32_t high = 0x80808080;
     uint32_t low_at_least = (x | high) - (bound & ~high);
@@ -99,7 +108,7 @@ static inline uint32_t bytes_max(uint32_t x, uint32_t y)
 #endif
 
 /* Nodes lie at multiples of 8. Byte 0 of four is the lowest, whatever the machine. */
-static inline uint32_t node_word(const uint8_t *byte)
+HOT uint32_t node_word(const uint8_t *byte)
 {
     uint32_t word;
     __builtin_memcpy(&word, __builtin_assume_aligned(byte, sizeof word), sizeof word);
@@ -109,17 +118,18 @@ static inline uint32_t node_word(const uint8_t *byte)
     return word;
 }
 
-static inline unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
+HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
 {
     uint32_t bound = least * 0x01010101u;
-    uint32_t found = 0;
-    if (from < 4)
-        found = bytes_at_least(node_word(node), bound) & UINT32_MAX << 8 * from;
-    if (found)
-        return (unsigned)__builtin_ctz(found) >> 3;
-    from = from < 4 ? 0 : from - 4;
-    found = bytes_at_least(node_word(node + 4), bound) >> 4 * from >> 4 * from;
-    return found ? 4 + from + ((unsigned)__builtin_ctz(found) >> 3) : FANOUT;
+    uint32_t found;
+    if (from < 4) {
+        found = bytes_at_least(node_word(node), bound) >> 8 * from;
+        if (found)
+            return from + ((unsigned)__builtin_ctz(found) >> 3);
+        from = 4;
+    }
+    found = bytes_at_least(node_word(node + 4), bound) >> 8 * (from - 4);
+    return found ? from + ((unsigned)__builtin_ctz(found) >> 3) : FANOUT;
 }
 
 static inline unsigned largest_of(uint32_t bytes, uint32_t more)

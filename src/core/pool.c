@@ -34,12 +34,12 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 
 void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
-    size_t end = map_next(pool, start);
-    if (!map_is_hole(pool, start) || end - start < count) {
+    size_t end = map_hole_end(pool, start);
+    if (end - start < count) {
         raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
         return NULL;
     }
-    ffalloc_blocks_cut(pool, start, end, count);
+    ffalloc_blocks_cut(pool, start, start, end, count);
     return note_placed(pool, start, count, size);
 }
 
@@ -74,27 +74,23 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
         return ffalloc_refuse(pool, size, alignment);
     if (at == hole)
         return ffalloc_place(pool, at, count, size);
-    ffalloc_blocks_cut_at(pool, hole, at, map_next(pool, hole), count);
+    ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);
     return note_placed(pool, at, count, size);
 }
 
 /* Grows the block that ends at `end` by `more` granules if the hole there has as many. */
 static bool grow(struct ffalloc_pool *pool, size_t start, size_t end, size_t more)
 {
-    if (!map_is_hole(pool, end))
-        return false;
-    size_t hole_end = map_next(pool, end);
+    size_t hole_end = map_hole_end(pool, end);
     if (hole_end - end < more)
         return false;
-    ffalloc_blocks_cut(pool, end, hole_end, more);
-    map_remove_start(pool, end);
-    map_mark_run(pool, start, end + more);
+    ffalloc_blocks_cut(pool, start, end, hole_end, more);
     return true;
 }
 
 static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
 {
-    size_t end = map_next(pool, start);
+    size_t end = map_block_end(pool, start);
     size_t count = granules_for(pool, size);
     size_t before = end - start;
     if (count > before) {
@@ -104,10 +100,7 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
         if (FFALLOC_STATISTICS)
             pool->requested_size += bytes_of(pool, count - before);
     } else if (count < before) {
-        map_add_start(pool, start + count, false);
-        map_mark_run(pool, start, start + count);
-        map_mark_run(pool, start + count, end);
-        ffalloc_blocks_release(pool, start + count, end);
+        ffalloc_blocks_trim(pool, start, start + count, end);
         pool->returned_granules += before - count;
     }
     FFALLOC_TRACE_RESIZE(pool, address_of(pool, start), size);
@@ -136,7 +129,7 @@ void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
     void *moved = ffalloc_malloc(pool, size);
     if (!moved)
         return NULL;
-    size_t before = bytes_of(pool, map_next(pool, start) - start);
+    size_t before = bytes_of(pool, map_block_end(pool, start) - start);
     memcpy(moved, block, before < size ? before : size);
     ffalloc_free(pool, block);
     return moved;
@@ -149,7 +142,7 @@ size_t ffalloc_usable_size(const struct ffalloc_pool *pool, const void *block)
     size_t start;
     if (!decode(pool, block, &start))
         return ffalloc_wrong_pointer(pool, block);
-    return bytes_of(pool, map_next(pool, start) - start);
+    return bytes_of(pool, map_block_end(pool, start) - start);
 }
 
 bool ffalloc_owns(const struct ffalloc_pool *pool, const void *address)

@@ -9,23 +9,30 @@
  *   | further levels: the sizes of large holes, one word per page and node
  *   | blocks: granule 0, 1, 2, ... and nothing of ours between them
  *
- * A *leaf* is one machine word of granules: in `starts` a bit for each granule at which a block
- * (used or hole) starts, in `holes` a bit for those of them that are holes. The two words lie
- * side by side, so that a call usually touches one cache line of the map. The bit after the
- * last granule is the sentinel, a used block of no size, so that every block has a next start.
+ * A *leaf* is one machine word of granules: in `used` a bit for each granule of a block, in
+ * `starts` a bit for the first granule of each block. The two words lie side by side, so that a
+ * call usually touches one cache line of the map. The granule after the last one is the
+ * *sentinel*, the start of a block of no size.
  *
- * A leaf in which no block starts lies inside one long block, and its `holes` word is ours to
- * use. The first and the last leaf of such a run hold the run's length there: the next and the
- * previous start are found in O(1) across any distance, and no summary of empty leaves is needed.
+ * So to free is to clear bits, and to merge costs nothing: a hole is where the bits are clear.
+ *
+ * A leaf that lies inside one block or one hole from end to end says so in a word of its own: it
+ * is *blank*, `used` is 0, and `starts` is ours to use. The first and the last leaf of a run of
+ * them hold the run's length there, and whether it is a block's or a hole's: the ends of blocks
+ * and holes are found in O(1) across any distance, and no call writes every leaf of a large one.
  *
  * Map
- *   M1  Granule 0 and the sentinel are starts, the sentinel is used, nothing starts beyond it.
- *   M2  A hole's bit is also a start.
- *   M3  Two holes never adjoin.
- *   M4  A run of leaves without a start holds its length in its first and last `holes` word.
+ *   M1  The sentinel is a start, and it and the bits beyond it are used.
+ *   M2  In a leaf that is not blank a start is used, and a used granule that is no start follows
+ *       one of its block. (Two holes never adjoin: nothing could tell them apart.)
+ *   M3  A run of blank leaves inside one block or hole holds twice its length, and 1 more if it is
+ *       a block's, in its first and last `starts` word. No leaf lies in a hole otherwise.
  * Index
- *   X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf,
- *       255 if that is 255 or more, 0 if there is none.
+ *   X1  levels[0][leaf] is at least the size in granules of the largest hole that starts in the
+ *       leaf, and at most what follows from the leaf's bits, which do not tell whether free
+ *       granules at its beginning are the end of a hole from before: these may count for a hole,
+ *       but in a blank leaf. 255 stands for 255 and more. (The lowest leaf with a byte of n has
+ *       a hole of n: that other hole would have been found before.)
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. A
  *       stale node of levels[1] may be higher than its children.
  *   X3  No hole of hint_least(i) granules or more starts in a leaf below hints[i], and the hints
@@ -85,12 +92,16 @@ typedef uint16_t hint;
 #define HINTS       9u
 #define STALE_NODES 2u /* a power of two */
 
+/* What a run of blank leaves lies in (M3). */
+#define RUN_OF_HOLE  ((size_t)0)
+#define RUN_OF_BLOCK ((size_t)1)
+
 /* Why a large hole is loose (large.h). */
 enum loose { CARVED, GROWN };
 
 struct leaf {
-    size_t starts; /* bit i: a block starts at granule i of the leaf */
-    size_t holes;  /* bit i: and it is free; a leaf without a start: see above */
+    size_t used;   /* bit i: granule i of the leaf is a block's; 0: the leaf is blank */
+    size_t starts; /* bit i: a block starts there; a blank leaf: see above */
 };
 
 struct ffalloc_pool {

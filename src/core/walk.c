@@ -12,18 +12,26 @@ static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t sta
     };
 }
 
-/* The start of the block that contains a granule. Most of a large pool is its last hole, whose
- * start is known from its end. */
+/* The start of the block or hole that contains a granule. Most of a large pool is its last hole,
+ * whose start is known from its end. Else back to a leaf that tells one not above the granule, and
+ * from there on. */
 static size_t start_of(const struct ffalloc_pool *pool, size_t granule)
 {
-    size_t last = map_prev(pool, pool->granule_count);
-    if (granule >= last)
-        return last;
-    size_t leaf = leaf_of(granule);
-    size_t starts = pool->leaves[leaf].starts & (SIZE_MAX >> (~granule & (WORD_BITS - 1)));
-    while (!starts)
-        starts = pool->leaves[--leaf].starts;
-    return first_granule_of(leaf) + highest_bit(starts);
+    size_t start = map_hole_start(pool, pool->granule_count);
+    if (granule >= start)
+        return start;
+    size_t leaf = leaf_of(granule) + 1;
+    do {
+        const struct leaf *words = &pool->leaves[--leaf];
+        if (leaf == 0)
+            start = 0;
+        else if (!leaf_is_blank(words))
+            start = first_granule_of(leaf) +
+                    (words->starts ? lowest_bit(words->starts) : leaf_last_hole(words));
+    } while (start > granule);
+    for (size_t next; (next = map_next(pool, start)) <= granule;)
+        start = next;
+    return start;
 }
 
 bool ffalloc_find(const struct ffalloc_pool *pool, const void *address, struct ffalloc_block *block)
@@ -50,9 +58,9 @@ void ffalloc_walk(const struct ffalloc_pool *pool, ffalloc_visit *visit, void *c
 static bool visit_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t least_size,
                        ffalloc_visit *visit, void *context)
 {
-    size_t holes = pool->leaves[leaf].holes;
-    for (; holes; holes &= holes - 1) {
-        struct ffalloc_block block = block_at(pool, first_granule_of(leaf) + lowest_bit(holes));
+    size_t free = leaf_own_free(pool, leaf);
+    for (; free; free &= free + (free & -free)) {
+        struct ffalloc_block block = block_at(pool, first_granule_of(leaf) + lowest_bit(free));
         if (block.size >= least_size && !visit(context, &block))
             return false;
     }
@@ -115,9 +123,8 @@ void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
 
 void ffalloc_reset_marks(struct ffalloc_pool *pool)
 {
-    size_t last = map_prev(pool, pool->granule_count);
     pool->most_used_granules = used_granules(pool);
     pool->largest_request_size = 0;
-    pool->high_water_granules = map_is_hole(pool, last) ? last : pool->granule_count;
+    pool->high_water_granules = map_hole_start(pool, pool->granule_count);
     pool->is_zeroed = 0;
 }

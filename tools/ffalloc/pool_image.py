@@ -58,12 +58,13 @@ class Pool:
             raise NotAPool(f"there is no pool at {address:#x}")
         self.granule = 1 << self.granule_log2
         self.usable_size = self.granule_count * self.granule
+        self.full_leaf = (1 << self.word_bits) - 1
 
     def owns(self, address):
         return 0 <= address - self.blocks < self.usable_size
 
     def leaf_words(self):
-        """(starts, holes) of each leaf up to the end; the part never used is not read."""
+        """(used, starts) of each leaf up to the end; the part never used is not read."""
         used = min(self.granule_count, self.high_water) // self.word_bits + 2
         total = self.granule_count // self.word_bits + 1
         content = self.read(self.leaves, min(used, total) * 2 * self.word)
@@ -72,21 +73,43 @@ class Pool:
         words = struct.unpack(f"{order}{len(content) // self.word}{letter}", content)
         return list(zip(words[::2], words[1::2]))
 
+    def each_leaf(self):
+        """(leaf, used, starts) of each leaf; a run of blank ones is its first one, all used or all
+        free."""
+        words = self.leaf_words()
+        leaf = 0
+        while leaf < len(words):
+            used, starts = words[leaf]
+            if used:
+                yield leaf, used, starts
+                leaf += 1
+            else:
+                yield leaf, self.full_leaf * (starts & 1), 0
+                leaf += max(1, starts >> 1)
+
+    def begins(self):
+        """(granule, is it used) wherever a block or a hole begins."""
+        before = None
+        for leaf, used, starts in self.each_leaf():
+            before = ~used & 1 if before is None else before
+            places = starts | (used ^ (used << 1 | before)) & self.full_leaf
+            while places:
+                bit = places & -places
+                yield leaf * self.word_bits + bit.bit_length() - 1, bool(used & bit)
+                places ^= bit
+            before = used >> (self.word_bits - 1)
+
     def walk(self):
         """(offset in granules, granules, is it used) of each block and hole, in address order."""
-        previous = None
-        for leaf, (starts, holes) in enumerate(self.leaf_words()):
-            while starts:
-                bit = starts & -starts
-                granule = leaf * self.word_bits + bit.bit_length() - 1
-                if granule > self.granule_count:
-                    return
-                if previous is not None:
-                    yield previous[0], granule - previous[0], previous[1]
-                previous = (granule, not holes & bit)
-                starts ^= bit
-        if previous is not None and previous[0] < self.granule_count:
-            yield previous[0], self.granule_count - previous[0], previous[1]
+        first = None
+        for granule, is_used in self.begins():
+            if granule >= self.granule_count:
+                break
+            if first is not None:
+                yield first, granule - first, first_is_used
+            first, first_is_used = granule, is_used
+        if first is not None:
+            yield first, self.granule_count - first, first_is_used
 
     def find(self, address):
         """(address, size, is it used) of what lies at an address; None if it is not the pool's."""
@@ -124,33 +147,25 @@ class Pool:
     def check(self):
         """The rules of pool.h that do not hold, as (rule, offset in bytes, what)."""
         faults = []
+        before = 0
+        for leaf, bits, starts in self.each_leaf():
+            offset = leaf * self.word_bits * self.granule
+            if starts & ~bits:
+                faults.append(("M2", offset, "a block starts at a free granule"))
+            if bits & ~starts & ~(bits << 1 | before):
+                faults.append(("M2", offset, "a used granule is no block's"))
+            before = bits >> (self.word_bits - 1)
         used = blocks = end = 0
-        was_hole = False
-        first = True
-        for leaf, (starts, holes) in enumerate(self.leaf_words()):
-            if starts and holes & ~starts:
-                faults.append(("M2", leaf * self.word_bits * self.granule,
-                               "a hole that is no start"))
         for granule, count, is_used in self.walk():
-            offset = granule * self.granule
-            if first and granule != 0:
-                faults.append(("M1", 0, "nothing starts at the first granule"))
-            if not is_used and was_hole:
-                faults.append(("M3", offset, "two holes adjoin"))
-            was_hole = not is_used
-            first = False
             if is_used:
                 used += count
                 blocks += 1
                 end = granule + count
-        if first:
-            faults.append(("M1", 0, "nothing starts at all"))
-        mask = (1 << self.word_bits) - 1
-        if (self.granted - self.returned) & mask != used or self.most_used < used:
+        if (self.granted - self.returned) & self.full_leaf != used or self.most_used < used:
             faults.append(("C1", 0, "the blocks' sum is not what was counted"))
         if self.high_water < end:
             faults.append(("C2", end * self.granule, "a block lies above the high-water mark"))
-        if (self.alloc_count - self.free_count) & mask != blocks:
+        if (self.alloc_count - self.free_count) & self.full_leaf != blocks:
             faults.append(("C3", 0, "the number of blocks is not what was counted"))
         return faults
 
