@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What the core costs on a device: bytes of code and data, of stack, and of metadata.
 
-Code is linked at -Os with function sections from what is named, as a firmware does. The stack is the
-deepest chain of calls, each function's own from -fstack-usage, the calls from the object's relocations;
-a call through a hook counts 0.
+Code is the one file to drop in, linked at -Os with function sections from what is named, as a firmware
+does. The stack is the deepest chain of calls, each function's own from -fstack-usage, the calls from the object's relocations; a call
+through a hook counts 0.
 """
 
 import os
@@ -49,7 +49,8 @@ def linked(prefix, flags, names, folder, *choices):
     common = [*flags, "-std=c11", "-Os", "-ffreestanding", "-fno-builtin", "-ffunction-sections",
               "-fdata-sections", "-nostdlib", "-w", "-I", SOURCE / "include", *choices]
     sizes = []
-    for sources, keep in (([*CORE, libc], roots), ([libc], ["-Wl,-u,memcpy", "-Wl,-u,memset"])):
+    single = os.path.join(folder, "ffalloc.c")
+    for sources, keep in (([single, libc], roots), ([libc], ["-Wl,-u,memcpy", "-Wl,-u,memset"])):
         run(f"{prefix}gcc", *common, "-Wl,--gc-sections", "-Wl,-e,0", *keep, *sources, "-lgcc", "-o", program)
         sizes.append([int(word) for word in run(f"{prefix}size", program).splitlines()[1].split()[:3]])
     return [max(0, a - b) for a, b in zip(*sizes)]
@@ -106,6 +107,7 @@ def main(names):
     print("| target | linked | text | data | bss |\n|---|---|---|---|---|")
     depths = {}
     with tempfile.TemporaryDirectory() as folder:
+        run(SOURCE / "tools/amalgamate", folder)
         for target, (prefix, flags) in TARGETS.items():
             if not shutil.which(f"{prefix}gcc"):
                 skipped(f"{target}: no {prefix}gcc")

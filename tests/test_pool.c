@@ -5,6 +5,7 @@
 
 #include "ffalloc/ffalloc.h"
 #include "sound.h"
+#include "../src/core/choices.h"
 #include "unit.h"
 
 static _Alignas(4096) unsigned char memory[1 << 16];
@@ -252,6 +253,8 @@ Test(misuse, without_a_hook_is_ignored)
     cr_assert(stats_of(pool).free_count == 1);
 }
 
+#if !FFALLOC_SMALL /* which leaves them out */
+
 Test(pool_target, this_machine_is_one_of_its_targets)
 {
     unsigned word_bits = sizeof(size_t) * 8;
@@ -267,3 +270,5 @@ Test(pool_target, this_machine_is_one_of_its_targets)
     cr_assert(ffalloc_target_pool_size_for(16, 100, 8) == 0);
     cr_assert(ffalloc_target_granules(32, 1024, 7) == 0);
 }
+
+#endif

@@ -228,6 +228,7 @@ size_t ffalloc_metadata_size(size_t size, size_t granule);
  *
  * ffalloc_target_pool_size_for: as ffalloc_pool_size_for; 0 also if there is no such machine.
  * ffalloc_target_granules: the usable granules in `size` aligned bytes; 0 if there are none.
+ * A core compiled with FFALLOC_SMALL has neither.
  */
 size_t ffalloc_target_pool_size_for(unsigned word_bits, size_t granules, size_t granule);
 size_t ffalloc_target_granules(unsigned word_bits, size_t size, size_t granule);

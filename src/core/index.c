@@ -50,12 +50,13 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
 size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     unsigned top = pool->level_count - 1u;
-    if (count > LARGEST_HINT && top < FEW_LEVELS) {
+    if (FFALLOC_SMALL || (count > LARGEST_HINT && top < FEW_LEVELS)) {
         unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
         if (child == FANOUT)
             return NOT_FOUND;
         leaf = descend(pool, top, child, (unsigned)count);
-        if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
+        if (FFALLOC_SMALL ||
+            (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count))
             return leaf;
     }
     return ffalloc_index_next(pool, leaf, (unsigned)count);
@@ -64,16 +65,35 @@ size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t co
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
     const struct leaf *words = &pool->leaves[leaf];
-    if (leaf_is_blank(words) && (words->starts & RUN_OF_BLOCK || !leaf_own_free(pool, leaf)))
+    size_t first = first_granule_of(leaf);
+    if (leaf_is_blank(words) &&
+        (words->starts & RUN_OF_BLOCK || map_hole_start(pool, first) != first))
         return 0;
     size_t longest = leaf_is_blank(words) ? 0 : mask_longest(~words->used);
     if (leaf_ends_in_hole(words)) {
-        size_t start = first_granule_of(leaf) + leaf_last_hole(words);
+        size_t start = first + leaf_last_hole(words);
         size_t count = map_hole_end(pool, start) - start;
         longest = count > longest ? count : longest;
     }
     return saturated(longest);
 }
+
+#if FFALLOC_SMALL
+
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
+{
+    size_t node = leaf;
+    for (unsigned level = 0; level < pool->level_count; level++) {
+        uint8_t *bytes = pool->levels[level];
+        if (bytes[node] == now)
+            return;
+        bytes[node] = (uint8_t)now;
+        node >>= FANOUT_LOG2;
+        now = node_max(bytes + (node << FANOUT_LOG2));
+    }
+}
+
+#else
 
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
@@ -133,6 +153,8 @@ void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
     else if (index_lower_leaf(pool, leaf, now))
         ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
 }
+
+#endif
 
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 {

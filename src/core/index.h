@@ -6,9 +6,10 @@
  * largest hole that starts in each leaf (X1), each higher level the largest of FANOUT below it
  * (X2). The first leaf from some leaf on with a large enough hole is found by going up until a
  * node to the right has one, then down to the leftmost such child. For small sizes a hint (X3)
- * says from which leaf on to look, and mostly that leaf is the one. The bytes are exact, never
- * bounds: an adversary could otherwise prepare any number of leaves whose bound says yes and whose
- * holes say no.
+ * says from which leaf on to look, and mostly that leaf is the one; for large ones in a small pool
+ * the search goes down from the top. The bytes are not mere bounds: an adversary could otherwise
+ * prepare any number of leaves whose bound says yes and whose holes say no. (A byte may count the
+ * end of a hole that starts in a leaf before. That misleads no search for the lowest.)
  *
  * With one relief: a leaf's largest hole is often taken and soon freed again, and the levels above
  * need not follow each time. A few nodes of levels[1], the *stale* ones, may be too high (X2). A
@@ -21,7 +22,8 @@
  *     holes: true for half of the requests, and the other half and every free paid for it;
  *   - a look at all 16 leaves of the hint's node at once, without asking whether the hint is
  *     right: 16 bytes loaded right after one of them was stored wait for the store (up to a third
- *     of the time).
+ *     of the time);
+ *   - small sizes searched from the top, too: the stale nodes lie near the hint and mislead.
  *
  * Larger holes show as 255 in the tree and are told apart by large.c.
  */
@@ -34,7 +36,8 @@
 /* The first leaf from `leaf` on in which a hole of `least` (1 to 255) granules starts. */
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
 
-/* The same, of a search from the hint on that found none before `leaf`. */
+/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND; it is known
+ * that none before `leaf` is. */
 size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count);
 
 /* Passes on to the levels above that a leaf's byte was raised to `largest`. */
@@ -73,8 +76,40 @@ static inline size_t hint_least(size_t place)
     return place < 8 ? place + 1 : LARGEST_HINT;
 }
 
-/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND: most often
- * it is in the hint's node. */
+#if FFALLOC_SMALL
+
+/* The hints stay 0, no node is stale, and a leaf's byte is counted anew whatever happened to it. */
+
+static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    (void)pool;
+    (void)leaf;
+    (void)count;
+}
+
+static inline void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    (void)count;
+    ffalloc_index_recount(pool, leaf);
+}
+
+static inline void index_lost(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    (void)count;
+    ffalloc_index_recount(pool, leaf);
+}
+
+static inline void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count,
+                                    size_t rest)
+{
+    (void)count;
+    (void)rest;
+    ffalloc_index_recount(pool, leaf);
+}
+
+#else
+
+/* The same without such knowledge: most often it is in the hint's node. */
 HOT size_t index_first(const struct ffalloc_pool *pool, size_t count)
 {
     size_t leaf = pool->hints[hint_of(count)];
@@ -147,6 +182,8 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
     else if (byte > rest && byte <= count)
         ffalloc_index_recount(pool, leaf);
 }
+
+#endif
 
 /* A hole that starts elsewhere took on granules of `leaf`, perhaps all. */
 HOT void index_blank(struct ffalloc_pool *pool, size_t leaf)

@@ -18,7 +18,8 @@ static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
         start += padded_count(count);
         count = padded_count(count) >> FANOUT_LOG2;
     }
-    pool->page_level_count = layout->page_level_count > 0;
+    pool->page_level_count =
+        (uint8_t)(FFALLOC_SMALL ? layout->page_level_count : layout->page_level_count > 0);
     for (unsigned level = 0; level < layout->page_level_count; level++) {
         pool->levels[layout->level_count + level] = start;
         start += page_level_count_of(pool, level) * sizeof(uint32_t);

@@ -18,6 +18,19 @@ uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, 
     return largest;
 }
 
+#if FFALLOC_SMALL
+
+void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
+{
+    for (unsigned level = 0; level < pool->page_level_count; level++) {
+        page_level(pool, level)[page] = word;
+        word = ffalloc_large_largest(pool, level, page);
+        page >>= PAGE_FANOUT_LOG2;
+    }
+}
+
+#else
+
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
 {
     while (page >> pool->page_level_count * PAGE_FANOUT_LOG2) {
@@ -39,6 +52,8 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
         page >>= PAGE_FANOUT_LOG2;
     }
 }
+
+#endif
 
 /* The first page from `page` on whose word is at least `least`, or NOT_FOUND. */
 static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least)
@@ -92,7 +107,7 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
     if (pool->page_level_count == 0)
         return NOT_FOUND;
     size_t lowest = next_in_tree(pool, from, count);
-    for (unsigned place = CARVED; place <= GROWN; place++) {
+    for (unsigned place = CARVED; !FFALLOC_SMALL && place <= GROWN; place++) {
         size_t leaf = pool->loose[place];
         if (leaf != NO_LEAF && leaf >= from && leaf < lowest && large_count(pool, leaf) >= count)
             lowest = leaf;

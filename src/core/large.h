@@ -2,13 +2,14 @@
 /*
  * Holes of LARGE granules and more, told apart by their exact size.
  *
- * At most one of them starts in any *page* of LARGE granules. Each page has a word with the size of
- * the one that starts in it (L1), and above the pages lies a tree of maxima (L2), like that of the
- * leaves' bytes: a quarter of a percent of the pool, and none in a pool smaller than a page.
+ * At most one of them starts in any *page* of LARGE granules, in the one leaf whose byte is 255.
+ * Each page has a word with the size of the one that starts in it (L1), and above the pages lies a
+ * tree of maxima (L2), like that of the leaves' bytes: a quarter of a percent of the pool, and none
+ * in a pool smaller than a page.
  *
  * Two large holes are *loose*, kept out of the tree: the one last carved and the one last grown.
  * Requests are carved from the front of one hole, often the rest of the pool, and a sweep of
- * frees grows one; at each step the tree would follow.
+ * frees grows one; at each step the tree would follow. (With FFALLOC_SMALL it does.)
  *
  * Before, these holes formed a priority search tree (McCreight 1985) whose links lay in spare words
  * of the map. It took no memory, but a walk down one path for each hole that a free merges made the
@@ -77,6 +78,10 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t leaf)
  * its place goes into the tree. */
 static inline void large_add(struct ffalloc_pool *pool, size_t leaf, enum loose place)
 {
+    if (FFALLOC_SMALL) {
+        ffalloc_large_set(pool, page_of_leaf(leaf), large_word(large_count(pool, leaf)));
+        return;
+    }
     size_t former = pool->loose[place];
     if (former != NO_LEAF)
         ffalloc_large_set(pool, page_of_leaf(former), large_word(large_count(pool, former)));
@@ -87,7 +92,7 @@ static inline void large_add(struct ffalloc_pool *pool, size_t leaf, enum loose 
  * loose, so that what becomes of it can take that, else `otherwise`. */
 static inline enum loose large_remove(struct ffalloc_pool *pool, size_t leaf, enum loose otherwise)
 {
-    if (!large_is_loose(pool, leaf)) {
+    if (FFALLOC_SMALL || !large_is_loose(pool, leaf)) {
         ffalloc_large_set(pool, page_of_leaf(leaf), 0);
         return otherwise;
     }

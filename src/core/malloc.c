@@ -12,18 +12,36 @@
  */
 #include "calls.h"
 
+__attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool, size_t start)
+{
+    size_t end = map_block_end(pool, start);
+    note_freed(pool, end - start);
+    return ffalloc_blocks_release(pool, start, end);
+}
+
+#if FFALLOC_SMALL
+
+static void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
+{
+    size_t leaf =
+        count > SATURATED ? ffalloc_large_next(pool, 0, count) : ffalloc_index_far(pool, 0, count);
+    if (leaf == NOT_FOUND)
+        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
+    return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
+}
+
+static size_t release_block(struct ffalloc_pool *pool, size_t start)
+{
+    return release_anyhow(pool, start);
+}
+
+#else
+
 /* Whether the last hole of `leaf`, after which lies a blank leaf, is a loose one that stays large
  * whatever happens in these two. */
 HOT bool is_front_of_loose(const struct ffalloc_pool *pool, size_t leaf)
 {
     return large_is_loose(pool, leaf) && pool->leaves[leaf + 1].starts >> 1 > LARGE / WORD_BITS;
-}
-
-/* Serves a request from the last hole of a leaf, which reaches beyond it. */
-static void *place_at_end(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
-{
-    size_t place = leaf_last_hole(&pool->leaves[leaf]);
-    return ffalloc_place(pool, first_granule_of(leaf) + place, count, size);
 }
 
 __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
@@ -32,7 +50,7 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     size_t leaf = ffalloc_large_next(pool, 0, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return place_at_end(pool, leaf, count, size);
+    return ffalloc_place(pool, large_start(pool, leaf), count, size);
 }
 
 /* A leaf's largest hole was taken, whose size was also the largest of its node. */
@@ -43,21 +61,25 @@ __attribute__((noinline)) static void *after_loss(struct ffalloc_pool *pool, siz
     return block;
 }
 
-/* Serves a request from the hole at `bit` of a leaf that ends in another one. */
-HOT void *malloc_before_end(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size,
-                            size_t bit)
+/* The byte of a leaf that lost a hole is to be `now`. */
+__attribute__((noinline)) static void *after_cut(struct ffalloc_pool *pool, size_t leaf,
+                                                 unsigned now, void *block)
 {
-    struct leaf *words = &pool->leaves[leaf];
-    size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit);
-    words->used |= (bit << count) - bit;
-    words->starts |= bit;
-    index_lost(pool, leaf, hole_count);
-    return note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
+    ffalloc_index_set(pool, leaf, now);
+    return block;
+}
+
+/* The same, to be counted. */
+__attribute__((noinline)) static void *after_cut_before_end(struct ffalloc_pool *pool, size_t leaf,
+                                                            void *block)
+{
+    ffalloc_index_recount(pool, leaf);
+    return block;
 }
 
 /* Carves a block from the front of a loose hole that starts in `leaf` and has at least a page more
  * than the next one; `over` granules of the block lie in that. */
-static void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
+HOT void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
 {
     struct leaf *next = &pool->leaves[leaf + 1];
     size_t run = next->starts >> 1;
@@ -65,39 +87,44 @@ static void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
     map_mark_run(pool, leaf + 2, leaf + 1 + run, RUN_OF_HOLE);
     pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)leaf + 1;
     index_gained(pool, leaf + 1, SATURATED);
-    ffalloc_index_set(pool, leaf, mask_longest(~pool->leaves[leaf].used));
 }
 
 /*
- * Serves a request from a leaf that ends in a hole: at `bit`, or from that last hole if that is 0.
- * Here are the cases in which no leaf but this one and the next is concerned.
+ * Serves a request from a leaf that ends in a hole. Here are the cases in which no leaf but this
+ * one and the next is concerned.
  */
 __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, size_t leaf,
-                                                     size_t count, size_t size, size_t bit)
+                                                     size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
-    if (bit && bit < words->used)
-        return malloc_before_end(pool, leaf, count, size, bit);
+    size_t runs = count < WORD_BITS ? mask_runs(~words->used, count) : 0;
+    size_t place = runs ? lowest_bit(runs) : leaf_last_hole(words);
+    size_t start = first_granule_of(leaf) + place;
+    size_t bit = (size_t)1 << place;
+    if (bit < words->used) {
+        size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit);
+        words->used |= (bit << count) - bit;
+        words->starts |= bit;
+        void *block = note_placed(pool, start, count, size);
+        return hole_count == pool->levels[0][leaf] ? after_cut_before_end(pool, leaf, block)
+                                                   : block;
+    }
     bool is_loose = leaf_is_blank(next);
     if (leaf_is_blank(words) || (is_loose && !is_front_of_loose(pool, leaf)))
-        return place_at_end(pool, leaf, count, size);
-    size_t start = leaf_last_hole(words);
-    size_t here = WORD_BITS - start;
+        return ffalloc_place(pool, start, count, size);
+    size_t here = WORD_BITS - place;
     size_t hole_count = is_loose ? SATURATED : here + lowest_bit(next->used);
     size_t over = count - here; /* or negative */
     if (count > hole_count || (count > here && over >= WORD_BITS) || (is_loose && over == 0))
-        return place_at_end(pool, leaf, count, size);
+        return ffalloc_place(pool, start, count, size);
 
-    bit = (size_t)1 << start;
+    void *block = note_placed(pool, start, count, size);
     words->starts |= bit;
+    size_t rest = 0; /* of the hole, as far as it starts in this leaf */
     if (count < here) {
         words->used |= (bit << count) - bit;
-        if (pool->levels[0][leaf] == hole_count && !is_loose) {
-            size_t longest = mask_longest(~words->used);
-            size_t rest = hole_count - count;
-            ffalloc_index_set(pool, leaf, (unsigned)(longest > rest ? longest : rest));
-        }
+        rest = is_loose ? SATURATED : hole_count - count;
     } else {
         words->used |= -bit;
         if (is_loose) {
@@ -105,11 +132,12 @@ __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, 
         } else {
             next->used |= ((size_t)1 << over) - 1;
             index_piece_lost(pool, leaf + 1, hole_count - here, hole_count - count);
-            if (pool->levels[0][leaf] == hole_count)
-                ffalloc_index_set(pool, leaf, mask_longest(~words->used));
         }
     }
-    return note_placed(pool, first_granule_of(leaf) + start, count, size);
+    if (pool->levels[0][leaf] != hole_count || rest == hole_count)
+        return block;
+    size_t longest = mask_longest(~words->used);
+    return after_cut(pool, leaf, (unsigned)(longest > rest ? longest : rest), block);
 }
 
 /*
@@ -118,18 +146,19 @@ __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, 
  */
 HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
-    if (FFALLOC_SMALL)
-        return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
     struct leaf *words = &pool->leaves[leaf];
     size_t used = words->used;
+    if (leaf_ends_in_hole(words))
+        return malloc_at_end(pool, leaf, count, size);
     size_t runs = mask_runs(~used, count);
     size_t bit = runs & -runs;
-    if (!bit || leaf_ends_in_hole(words))
-        return malloc_at_end(pool, leaf, count, size, bit);
+    if (!bit) /* the byte is wrong: to be told */
+        return ffalloc_place(pool, first_granule_of(leaf), count, size);
     size_t now_used = used | ((bit << (count - 1) << 1) - bit);
     words->used = now_used;
     words->starts |= bit;
-    void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
+    size_t start = first_granule_of(leaf) + lowest_bit(bit);
+    void *block = note_placed(pool, start, count, size);
     if (index_lower_leaf(pool, leaf, mask_longest(~now_used)))
         return after_loss(pool, leaf, block);
     return block;
@@ -144,26 +173,21 @@ __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, siz
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     if (count <= LARGEST_HINT)
         index_raise_hints(pool, count <= 8 ? count - 1 : HINTS - 1, leaf);
-    return count < WORD_BITS ? malloc_in(pool, leaf, count, size)
-                             : malloc_at_end(pool, leaf, count, size, 0);
+    if (count < WORD_BITS)
+        return malloc_in(pool, leaf, count, size);
+    return leaf_ends_in_hole(&pool->leaves[leaf])
+               ? malloc_at_end(pool, leaf, count, size)
+               : ffalloc_place(pool, first_granule_of(leaf), count, size);
 }
 
-void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
+HOT void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
 {
-    size_t count = granules_for(pool, size);
     if (count > 8)
         return count > SATURATED ? malloc_large(pool, count, size) : malloc_far(pool, count, size);
     size_t leaf = pool->hints[count - 1];
     if (pool->levels[0][leaf] < count)
         return malloc_far(pool, count, size);
     return malloc_in(pool, leaf, count, size);
-}
-
-__attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool, size_t start)
-{
-    size_t end = map_block_end(pool, start);
-    note_freed(pool, end - start);
-    return ffalloc_blocks_release(pool, start, end);
 }
 
 __attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
@@ -213,16 +237,9 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), count);
 }
 
-static inline size_t release(struct ffalloc_pool *pool, void *block)
+/* Frees the block that starts at `start`; returns its granules. */
+HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
 {
-    size_t start;
-    if (!block)
-        return 0;
-    if (!decode(pool, block, &start))
-        return ffalloc_wrong_pointer(pool, block);
-    FFALLOC_TRACE_FREE(pool, block);
-    if (FFALLOC_SMALL)
-        return release_anyhow(pool, start);
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t bit = bit_of(start);
@@ -237,6 +254,24 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
     words->starts ^= bit;
     size_t count = note_freed(pool, lowest_bit(end_bit) - (start & (WORD_BITS - 1)));
     return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, count);
+}
+
+#endif
+
+void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
+{
+    return serve(pool, granules_for(pool, size), size);
+}
+
+static inline size_t release(struct ffalloc_pool *pool, void *block)
+{
+    size_t start;
+    if (!block)
+        return 0;
+    if (!decode(pool, block, &start))
+        return ffalloc_wrong_pointer(pool, block);
+    FFALLOC_TRACE_FREE(pool, block);
+    return release_block(pool, start);
 }
 
 size_t ffalloc_release(struct ffalloc_pool *pool, void *block)

@@ -157,17 +157,14 @@ HOT void map_take(struct ffalloc_pool *pool, size_t start, size_t from, size_t e
     size_t leaf = leaf_of(from);
     size_t last = leaf_of(end);
     struct leaf *words = map_leaf_to_write(pool, leaf);
-    if (leaf == last) {
-        words->used |= bit_of(end) - bit_of(from);
-    } else {
-        if (leaf == leaf_of(start))
-            words->used |= -bit_of(from);
-        else
-            *words = (struct leaf){0, RUN_OF_BLOCK};
-        if (bits_below(end))
-            map_leaf_to_write(pool, last)->used |= bits_below(end);
-        map_mark_run(pool, leaf_of(start) + 1, last, RUN_OF_BLOCK);
-    }
+    size_t beyond = leaf == last ? bit_of(end) : 0;
+    if (beyond || leaf == leaf_of(start))
+        words->used |= beyond - bit_of(from);
+    else
+        *words = (struct leaf){0, RUN_OF_BLOCK};
+    if (!beyond && bits_below(end))
+        map_leaf_to_write(pool, last)->used |= bits_below(end);
+    map_mark_run(pool, leaf_of(start) + 1, last, RUN_OF_BLOCK);
     if (start == from)
         words->starts |= bit_of(from);
 }
@@ -177,14 +174,33 @@ HOT void map_give(struct ffalloc_pool *pool, size_t from, size_t end)
 {
     size_t leaf = leaf_of(from);
     struct leaf *words = &pool->leaves[leaf];
+    size_t beyond = leaf == leaf_of(end) ? bit_of(end) : 0;
     words->starts &= ~bit_of(from);
-    if (leaf == leaf_of(end)) {
-        words->used &= ~(bit_of(end) - bit_of(from));
-    } else {
-        words->used &= bits_below(from);
+    words->used &= ~(beyond - bit_of(from));
+    if (!beyond)
         pool->leaves[leaf_of(end)].used &= ~bits_below(end);
-    }
 }
+
+#if FFALLOC_SMALL
+
+/* A bit for each position in `mask` at which `count` set bits begin. */
+static inline size_t mask_runs(size_t mask, size_t count)
+{
+    while (--count > 0)
+        mask &= mask >> 1;
+    return mask;
+}
+
+/* The length of the longest run of set bits, 0 if none is set. */
+static inline unsigned mask_longest(size_t mask)
+{
+    unsigned longest = 0;
+    for (; mask; mask &= mask >> 1)
+        longest++;
+    return longest;
+}
+
+#else
 
 /* One of the steps below: and-s each offset so far with one that is about as far again. */
 static inline size_t run_step(size_t mask, size_t count, unsigned step)
@@ -256,6 +272,8 @@ static inline unsigned mask_longest(size_t mask)
         return (unsigned)mask_longest_from_4(mask, runs4);
     return (unsigned)(mask != 0) + (runs2 != 0) + (runs3 != 0);
 }
+
+#endif
 
 /* The places in `leaf` at which `count` granules are free inside the leaf: a bit for each. */
 static inline size_t leaf_runs(const struct ffalloc_pool *pool, size_t leaf, size_t count)

@@ -4,7 +4,7 @@
  * 16 bytes in one register; else 8 bytes as two words of 32 bits, compared byte by byte in
  * parallel by arithmetic: so also with 32-bit pointers, where pools are small and 16 bytes a loss.
  * Cortex-M4 and its like have instructions for four bytes at once. FFALLOC_PLAIN picks portable
- * arithmetic everywhere, for tests.
+ * arithmetic everywhere, for tests; FFALLOC_SMALL one byte after the other.
  */
 #ifndef FFALLOC_CORE_NODE_H
 #define FFALLOC_CORE_NODE_H
@@ -21,13 +21,36 @@
 #endif
 
 #if defined(__SSE2__) && UINTPTR_MAX > 0xffffffff && !defined(FFALLOC_PLAIN)
+#define FANOUT_LOG2 4
+#define HAS_SSE2    1
+#else
+#define FANOUT_LOG2 3
+#define HAS_SSE2    0
+#endif
+#define FANOUT (1u << FANOUT_LOG2)
+
+#if FFALLOC_SMALL
+
+static inline unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
+{
+    while (from < FANOUT && node[from] < least)
+        from++;
+    return from;
+}
+
+static inline unsigned node_max(const uint8_t *node)
+{
+    unsigned largest = 0;
+    for (unsigned i = 0; i < FANOUT; i++)
+        largest = node[i] > largest ? node[i] : largest;
+    return largest;
+}
+
+#elif HAS_SSE2
 
 /* gcc's header wants stdlib.h for a function that nobody here calls: keep that part out. */
 #define _MM_MALLOC_H_INCLUDED
 #include <emmintrin.h>
-
-#define FANOUT_LOG2 4
-#define FANOUT      (1u << FANOUT_LOG2)
 
 /* The first of the node's bytes, from byte `from` on, that is at least `least`; FANOUT if none is.
  */
@@ -66,9 +89,6 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 }
 
 #else
-
-#define FANOUT_LOG2 3
-#define FANOUT      (1u << FANOUT_LOG2)
 
 #if defined(__ARM_FEATURE_SIMD32) && !defined(FFALLOC_PLAIN)
 

@@ -3,21 +3,35 @@
 #include "calls.h"
 #include "memory.h"
 
-static void raise_error(const struct ffalloc_pool *pool, const void *address,
-                        enum ffalloc_error kind)
+__attribute__((noinline)) static void raise_error(const struct ffalloc_pool *pool,
+                                                  const void *address, enum ffalloc_error kind)
 {
     FFALLOC_ASSERT(false);
     if (pool->on_error)
         pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
 }
 
+/* Of any granule. In a run of blank leaves the first one tells: back to that, or to that of a
+ * block's run before a hole's. */
+static bool granule_is_used(const struct ffalloc_pool *pool, size_t granule)
+{
+    size_t leaf = leaf_of(granule);
+    const struct leaf *first = &pool->leaves[leaf];
+    if (!leaf_is_blank(first))
+        return first->used & bit_of(granule);
+    while (first > pool->leaves && leaf_is_blank(first - 1))
+        first--;
+    return first->starts & RUN_OF_BLOCK &&
+           &pool->leaves[leaf] - first < (ptrdiff_t)(first->starts >> 1);
+}
+
 size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
 {
-    struct ffalloc_block block;
-    if (!ffalloc_find(pool, address, &block))
-        raise_error(pool, address, FFALLOC_FOREIGN_POINTER);
-    else
-        raise_error(pool, address, block.is_used ? FFALLOC_NOT_A_BLOCK : FFALLOC_DOUBLE_FREE);
+    size_t granule = ((uintptr_t)address - (uintptr_t)pool->blocks) >> pool->granule_log2;
+    raise_error(pool, address,
+                granule >= pool->granule_count   ? FFALLOC_FOREIGN_POINTER
+                : granule_is_used(pool, granule) ? FFALLOC_NOT_A_BLOCK
+                                                 : FFALLOC_DOUBLE_FREE);
     return 0;
 }
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What a pool of another machine offers. Nothing here is needed on a device. */
+#include "choices.h"
 #include "layout.h"
 #include "memory.h"
+
+#if !FFALLOC_SMALL
 
 /* The sizes of struct ffalloc_pool; each is checked where that machine's core is compiled. */
 #define HEADER_SIZE_32 96u
@@ -35,3 +38,5 @@ size_t ffalloc_target_granules(unsigned word_bits, size_t size, size_t granule)
     unsigned log2 = is_known(word_bits, &machine) ? layout_granule_log2(machine, granule) : 0;
     return log2 ? layout_most_granules(machine, 0, size, log2) : 0;
 }
+
+#endif
