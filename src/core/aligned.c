@@ -43,13 +43,14 @@ static size_t aligned_mask(const struct request *request, size_t leaf)
 
 /* The lowest aligned fit in the holes that start in `leaf`, or NOT_FOUND; `has_one` tells whether
  * one of them is large enough at all. */
-static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *request,
-                          size_t leaf, size_t *hole, bool *has_one)
+HOT size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *request, size_t leaf,
+                       size_t *hole, bool *has_one)
 {
     const struct leaf *words = &pool->leaves[leaf];
     size_t first = first_granule_of(leaf);
-    size_t runs =
-        request->count < WORD_BITS ? mask_runs(leaf_own_free(pool, leaf), request->count) : 0;
+    size_t runs = 0;
+    if (request->count < WORD_BITS)
+        runs = mask_runs(leaf_own_free(pool, leaf), request->count);
     *has_one = runs;
     runs &= request->alignment <= WORD_BITS ? request->mask : aligned_mask(request, leaf);
     if (runs) {
@@ -72,20 +73,25 @@ static size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request 
 static size_t next_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     return count > SATURATED ? ffalloc_large_next(pool, leaf, count)
-                             : ffalloc_index_next(pool, leaf, (unsigned)count);
+                             : index_from(pool, leaf, count);
 }
 
-/* From which leaf on to look. */
-static size_t first_leaf(const struct ffalloc_pool *pool, size_t count)
+/* The lowest of all. */
+static size_t first_leaf(struct ffalloc_pool *pool, size_t count)
 {
-    return count > SATURATED ? 0 : pool->hints[hint_of(count)];
+    if (count > SATURATED)
+        return ffalloc_large_next(pool, 0, count);
+    size_t leaf = index_first(pool, count);
+    if (leaf != NOT_FOUND)
+        index_raise_hints(pool, count, leaf);
+    return leaf;
 }
 
 /* Step 2 of the rule. */
 static size_t fit_anywhere(struct ffalloc_pool *pool, const struct request *request, size_t *hole)
 {
     size_t count = request->count + request->alignment - 1;
-    size_t leaf = next_leaf(pool, first_leaf(pool, count), count);
+    size_t leaf = first_leaf(pool, count);
     if (leaf == NOT_FOUND)
         return NOT_FOUND;
     *hole = leaf_lowest_fit(pool, leaf, count);
@@ -105,7 +111,7 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
 
     unsigned groups = 0;
     size_t group = NOT_FOUND;
-    size_t leaf = next_leaf(pool, first_leaf(pool, count), count);
+    size_t leaf = first_leaf(pool, count);
     for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
         bool has_one;
         size_t found_hole;

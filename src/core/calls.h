@@ -55,6 +55,30 @@ HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, siz
     return address_of(pool, start);
 }
 
+#if !FFALLOC_SMALL
+
+/* A block was placed in a leaf whose largest hole was also the largest of its node. Returns it. */
+void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block);
+
+/*
+ * Places a block of `count` granules at `bit` of a leaf that does not end in a hole; they are free.
+ * The leaf's byte is counted anew whichever hole was taken: that is cheaper than to ask.
+ */
+HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
+                        size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t used = words->used | ((bit << (count - 1) << 1) - bit);
+    words->used = used;
+    words->starts |= bit;
+    void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
+    if (index_lower_leaf(pool, leaf, mask_longest(~used)))
+        return ffalloc_after_loss(pool, leaf, block);
+    return block;
+}
+
+#endif
+
 /* A block of `count` granules was freed; returns `count`. */
 HOT size_t note_freed(struct ffalloc_pool *pool, size_t count)
 {

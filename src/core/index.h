@@ -80,6 +80,23 @@ static inline size_t hint_least(size_t place)
 
 /* The hints stay 0, no node is stale, and a leaf's byte is counted anew whatever happened to it. */
 
+static inline size_t index_from(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    return ffalloc_index_next(pool, leaf, (unsigned)count);
+}
+
+static inline size_t index_first(const struct ffalloc_pool *pool, size_t count)
+{
+    return ffalloc_index_far(pool, 0, count);
+}
+
+static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, size_t leaf)
+{
+    (void)pool;
+    (void)count;
+    (void)leaf;
+}
+
 static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     (void)pool;
@@ -109,14 +126,30 @@ static inline void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size
 
 #else
 
-/* The same without such knowledge: most often it is in the hint's node. */
-HOT size_t index_first(const struct ffalloc_pool *pool, size_t count)
+/* The first leaf from `leaf` on, in its node, in which a hole of `count` granules starts, or
+ * NOT_FOUND. */
+HOT size_t index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    size_t leaf = pool->hints[hint_of(count)];
     size_t position = leaf & (FANOUT - 1);
     size_t first = leaf - position;
     unsigned found = node_first(pool->levels[0] + first, (unsigned)position, (unsigned)count);
-    return found < FANOUT ? first + found : ffalloc_index_far(pool, first + FANOUT, count);
+    return found < FANOUT ? first + found : NOT_FOUND;
+}
+
+/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND: most often
+ * it is in the hint's node. */
+HOT size_t index_first(const struct ffalloc_pool *pool, size_t count)
+{
+    size_t leaf = pool->hints[hint_of(count)];
+    size_t found = index_in_node(pool, leaf, count);
+    return found != NOT_FOUND ? found : ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
+}
+
+/* The first such leaf from `leaf` on. */
+HOT size_t index_from(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    size_t found = leaf & (FANOUT - 1) ? index_in_node(pool, leaf, count) : NOT_FOUND;
+    return found != NOT_FOUND ? found : ffalloc_index_next(pool, leaf, (unsigned)count);
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
@@ -131,11 +164,14 @@ HOT void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
     }
 }
 
-/* No hole for `place`, nor for a larger one, starts below `leaf`. */
-static inline void index_raise_hints(struct ffalloc_pool *pool, size_t place, size_t leaf)
+/* No hole of `count` granules starts below `leaf`. */
+static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, size_t leaf)
 {
+    if (count > LARGEST_HINT)
+        return;
     hint now = leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
-    for (; place < HINTS && pool->hints[place] < now; place++)
+    for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
+         place < HINTS && pool->hints[place] < now; place++)
         pool->hints[place] = now;
 }
 

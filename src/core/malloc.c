@@ -23,8 +23,7 @@ __attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool
 
 static void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
 {
-    size_t leaf =
-        count > SATURATED ? ffalloc_large_next(pool, 0, count) : ffalloc_index_far(pool, 0, count);
+    size_t leaf = count > SATURATED ? ffalloc_large_next(pool, 0, count) : index_first(pool, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
@@ -51,14 +50,6 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     return ffalloc_place(pool, large_start(pool, leaf), count, size);
-}
-
-/* A leaf's largest hole was taken, whose size was also the largest of its node. */
-__attribute__((noinline)) static void *after_loss(struct ffalloc_pool *pool, size_t leaf,
-                                                  void *block)
-{
-    ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
-    return block;
 }
 
 /* The byte of a leaf that lost a hole is to be `now`. */
@@ -140,28 +131,18 @@ __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, 
     return after_cut(pool, leaf, (unsigned)(longest > rest ? longest : rest), block);
 }
 
-/*
- * Serves a request from the leaf that has the lowest hole for it. The leaf's byte is counted anew
- * whichever hole was taken: that is cheaper than to ask.
+/* Serves a request of less than WORD_BITS granules from the leaf that has the lowest hole for it.
  */
 HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
-    struct leaf *words = &pool->leaves[leaf];
-    size_t used = words->used;
+    const struct leaf *words = &pool->leaves[leaf];
     if (leaf_ends_in_hole(words))
         return malloc_at_end(pool, leaf, count, size);
-    size_t runs = mask_runs(~used, count);
+    size_t runs = mask_runs(~words->used, count);
     size_t bit = runs & -runs;
     if (!bit) /* the byte is wrong: to be told */
         return ffalloc_place(pool, first_granule_of(leaf), count, size);
-    size_t now_used = used | ((bit << (count - 1) << 1) - bit);
-    words->used = now_used;
-    words->starts |= bit;
-    size_t start = first_granule_of(leaf) + lowest_bit(bit);
-    void *block = note_placed(pool, start, count, size);
-    if (index_lower_leaf(pool, leaf, mask_longest(~now_used)))
-        return after_loss(pool, leaf, block);
-    return block;
+    return place_in_leaf(pool, leaf, bit, count, size);
 }
 
 /* The hint is too low, or there is none for just this size. */
@@ -171,8 +152,7 @@ __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, siz
     size_t leaf = index_first(pool, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    if (count <= LARGEST_HINT)
-        index_raise_hints(pool, count <= 8 ? count - 1 : HINTS - 1, leaf);
+    index_raise_hints(pool, count, leaf);
     if (count < WORD_BITS)
         return malloc_in(pool, leaf, count, size);
     return leaf_ends_in_hole(&pool->leaves[leaf])

@@ -294,7 +294,7 @@ static inline size_t leaf_own_free(const struct ffalloc_pool *pool, size_t leaf)
 {
     size_t free = ~pool->leaves[leaf].used;
     size_t first = first_granule_of(leaf);
-    return map_hole_start(pool, first) == first ? free : free & (free + 1);
+    return !(free & 1) || map_hole_start(pool, first) == first ? free : free & (free + 1);
 }
 
 #endif

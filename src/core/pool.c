@@ -57,6 +57,16 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_
     return note_placed(pool, start, count, size);
 }
 
+#if !FFALLOC_SMALL
+
+void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
+{
+    ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+    return block;
+}
+
+#endif
+
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t total;
@@ -86,6 +96,11 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
     size_t at = ffalloc_blocks_aligned_fit(pool, count, granules, &hole);
     if (at == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
+#if !FFALLOC_SMALL
+    size_t leaf = leaf_of(at);
+    if (leaf == leaf_of(hole) && !leaf_ends_in_hole(&pool->leaves[leaf]))
+        return place_in_leaf(pool, leaf, bit_of(at), count, size);
+#endif
     if (at == hole)
         return ffalloc_place(pool, at, count, size);
     ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);

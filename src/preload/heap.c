@@ -136,10 +136,6 @@ void heap_start_asan(void)
         __lsan_register_root_region(marks.blocks, marks.usable_size);
 }
 
-/* A block this large is cleared by giving its pages back: those that are never touched cost
- * nothing, and the others no more than clearing them would. */
-#define CLEAR_BY_PURGE ((size_t)2 << 20)
-
 static void *serve_zeroed(struct shard *shard, size_t size)
 {
     if (size < CLEAR_BY_PURGE)

@@ -148,6 +148,10 @@ static inline bool heap_is_plain_and_single(void)
     return __builtin_expect(heap.is_plain && __libc_single_threaded, 1);
 }
 
+/* A block this large is cleared by giving its pages back: those that are never touched cost
+ * nothing, and the others no more than clearing them would. */
+#define CLEAR_BY_PURGE ((size_t)2 << 20)
+
 /* What the home could not serve, nothing can. */
 static inline bool heap_is_plain_and_one_pool(void)
 {

@@ -55,6 +55,13 @@ __attribute__((always_inline)) static inline void *request(const char *call, siz
 __attribute__((always_inline)) static inline void *
 request_aligned(const char *call, size_t alignment, size_t size, struct caller caller)
 {
+    if (heap_is_plain_and_single()) {
+        void *block = ffalloc_aligned_alloc(heap.shards[0].pool, alignment, size);
+        if (likely(block))
+            return block;
+        if (heap_is_plain_and_one_pool())
+            return heap_refuse(call, size);
+    }
     record_begin();
     void *block = heap_allows(size) ? heap_aligned_alloc(alignment, size) : NULL;
     record_end((struct event){block ? RING_ALIGNED : RING_FAILED, block, NULL, size, alignment},
@@ -169,10 +176,18 @@ __attribute__((always_inline)) static inline void *request_zeroed(size_t size, s
 EXPORT void *calloc(size_t count, size_t size)
 {
     size_t total;
-    bool is_too_much = __builtin_mul_overflow(count, size, &total);
+    if (__builtin_mul_overflow(count, size, &total))
+        total = SIZE_MAX;
+    if (heap_is_plain_and_single() && total < CLEAR_BY_PURGE) {
+        void *block = ffalloc_calloc(heap.shards[0].pool, 1, total);
+        if (likely(block))
+            return block;
+        if (heap_is_plain_and_one_pool())
+            return heap_refuse("calloc", total);
+    }
     if (is_passed_through())
         return __libc_calloc(count, size);
-    return request_zeroed(is_too_much ? SIZE_MAX : total, CALLER);
+    return request_zeroed(total, CALLER);
 }
 
 /* realloc of a live block to a size above 0; NULL if it cannot be, or is not live. */
