@@ -190,18 +190,38 @@ EXPORT void *calloc(size_t count, size_t size)
     return request_zeroed(total, CALLER);
 }
 
+/* The usual case of move_or_resize; NULL with nothing done where it does not apply, or after a
+ * misuse was told. */
+__attribute__((always_inline)) static inline void *move_or_resize_plainly(void *block, size_t size)
+{
+    if (!heap_is_plain_and_single() || !heap_is_in_first(block))
+        return NULL;
+    struct shard *shard = &heap.shards[0];
+    uint64_t misuse_count = heap.misuse_count;
+    if (ffalloc_resize(shard->pool, block, size))
+        return block;
+    if (heap.misuse_count != misuse_count)
+        return NULL;
+    void *moved = ffalloc_malloc(shard->pool, size);
+    if (!moved)
+        return NULL;
+    size_t before = ffalloc_usable_size(shard->pool, block);
+    memcpy(moved, block, before < size ? before : size);
+    heap_note_freed(shard, ffalloc_release(shard->pool, block));
+    return moved;
+}
+
 /* realloc of a live block to a size above 0; NULL if it cannot be, or is not live. */
 __attribute__((always_inline)) static inline void *move_or_resize(const char *call, void *block,
                                                                   size_t size)
 {
     uint64_t misuse_count = heap.misuse_count;
     heap_call = call;
-    bool is_done = heap_is_plain_and_single() && heap_is_in_first(block) &&
-                   ffalloc_resize(heap.shards[0].pool, block, size);
-    size_t usable_size = is_done || heap.misuse_count != misuse_count ? 0 : heap_usable_size(block);
+    void *done = move_or_resize_plainly(block, size);
+    size_t usable_size = done || heap.misuse_count != misuse_count ? 0 : heap_usable_size(block);
     heap_call = NULL;
-    if (is_done)
-        return block;
+    if (done)
+        return done;
     if (heap.misuse_count != misuse_count) {
         annotate_free(heap.watchers, block); /* for Valgrind to report it too */
         return NULL;
