@@ -9,7 +9,7 @@ from common import built, geometric_mean, instructions_per_call, is_embedded, ou
 
 def size_of(replayer, trace):
     """The smallest pool, the peak of live bytes and the metadata, in bytes."""
-    return map(int, output_of([replayer, "size", trace])[0].split())
+    return tuple(map(int, output_of([replayer, "size", trace])[0].split()))
 
 
 def x86_row(trace):
@@ -27,6 +27,11 @@ def device_row(trace):
         row += f"{counts[kind].permille_999:10}{counts[kind].worst:7}"
     print(f"{row}{least / peak:9.3f}{metadata:10}", flush=True)
     return device.mean(counts), least / peak
+
+
+def small_mean(trace):
+    least = size_of(built("replay-32"), trace)[0]
+    return device.mean(device.replay(least, trace, "device-small.elf"))
 
 
 def print_mean(label, rows):
@@ -49,3 +54,4 @@ def main(wanted):
         print("\ncore alone, Cortex-M4 -Os, granule 8, the smallest pool: instructions per call (QEMU, exact),")
         print("then 99.9 % and the worst single malloc, free and realloc without its copy; sizes as above")
         print_mean("geometric mean", [device_row(trace) for trace in chosen])
+        print_mean("with FFALLOC_SMALL", [(small_mean(trace),) for trace in chosen])

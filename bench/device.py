@@ -28,11 +28,11 @@ def missing():
     return None
 
 
-def run(*arguments):
+def run(program, *arguments):
     config = ",".join(["enable=on,target=native,arg=device", *(f"arg={word}" for word in arguments)])
     result = subprocess.run(
         ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none",
-         "-icount", "shift=10", "-semihosting-config", config, "-kernel", str(built("device.elf"))],
+         "-icount", "shift=10", "-semihosting-config", config, "-kernel", str(built(program))],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
     numbers = result.stdout.split()
@@ -46,16 +46,16 @@ def run(*arguments):
     return counts, numbers[-1]
 
 
-def replay(pool_size, trace):
+def replay(pool_size, trace, program="device.elf"):
     """Counts of a trace in a pool in which it must not fail."""
-    counts, failed_count = run("trace", pool_size, trace)
+    counts, failed_count = run(program, "trace", pool_size, trace)
     if failed_count:
         sys.exit(f"{trace.name}: {failed_count} requests failed in a pool of {pool_size} bytes")
     return counts
 
 
 def adversary(pool_size, scenario):
-    return run("adversary", pool_size, scenario)[0]
+    return run("device.elf", "adversary", pool_size, scenario)[0]
 
 
 def mean(counts):
