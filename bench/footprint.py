@@ -2,8 +2,8 @@
 """What the core costs on a device: bytes of code and data, of stack, and of metadata.
 
 Code is the one file to drop in, linked at -Os with function sections from what is named, as a firmware
-does. The stack is the deepest chain of calls, each function's own from -fstack-usage, the calls from the object's relocations; a call
-through a hook counts 0.
+does. The stack is the deepest chain of calls, each function's own from -fstack-usage, the calls from the
+object's relocations; a call through a hook counts 0.
 """
 
 import os

@@ -54,10 +54,9 @@ HOT size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *re
     *has_one = runs;
     runs &= request->alignment <= WORD_BITS ? request->mask : aligned_mask(request, leaf);
     if (runs) {
-        size_t bit = lowest_bit(runs);
-        size_t below = words->used & (((size_t)1 << bit) - 1);
-        *hole = first + (below ? highest_bit(below) + 1 : 0);
-        return first + bit;
+        size_t at = first + lowest_bit(runs);
+        *hole = map_hole_start(pool, at);
+        return at;
     }
     /* What is left is a hole that reaches beyond the leaf. */
     if (!leaf_ends_in_hole(words))
@@ -76,22 +75,11 @@ static size_t next_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t cou
                              : index_from(pool, leaf, count);
 }
 
-/* The lowest of all. */
-static size_t first_leaf(struct ffalloc_pool *pool, size_t count)
-{
-    if (count > SATURATED)
-        return ffalloc_large_next(pool, 0, count);
-    size_t leaf = index_first(pool, count);
-    if (leaf != NOT_FOUND)
-        index_raise_hints(pool, count, leaf);
-    return leaf;
-}
-
 /* Step 2 of the rule. */
 static size_t fit_anywhere(struct ffalloc_pool *pool, const struct request *request, size_t *hole)
 {
     size_t count = request->count + request->alignment - 1;
-    size_t leaf = first_leaf(pool, count);
+    size_t leaf = index_lowest(pool, count);
     if (leaf == NOT_FOUND)
         return NOT_FOUND;
     *hole = leaf_lowest_fit(pool, leaf, count);
@@ -111,7 +99,7 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
 
     unsigned groups = 0;
     size_t group = NOT_FOUND;
-    size_t leaf = first_leaf(pool, count);
+    size_t leaf = index_lowest(pool, count);
     for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
         bool has_one;
         size_t found_hole;

@@ -85,16 +85,9 @@ static inline size_t index_from(const struct ffalloc_pool *pool, size_t leaf, si
     return ffalloc_index_next(pool, leaf, (unsigned)count);
 }
 
-static inline size_t index_first(const struct ffalloc_pool *pool, size_t count)
+static inline size_t index_first(struct ffalloc_pool *pool, size_t count)
 {
     return ffalloc_index_far(pool, 0, count);
-}
-
-static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, size_t leaf)
-{
-    (void)pool;
-    (void)count;
-    (void)leaf;
 }
 
 static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
@@ -136,13 +129,28 @@ HOT size_t index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t co
     return found < FANOUT ? first + found : NOT_FOUND;
 }
 
+/* No hole of `count` granules starts below `leaf`. */
+static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, size_t leaf)
+{
+    if (count > LARGEST_HINT)
+        return;
+    hint now = leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
+    for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
+         place < HINTS && pool->hints[place] < now; place++)
+        pool->hints[place] = now;
+}
+
 /* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND: most often
- * it is in the hint's node. */
-HOT size_t index_first(const struct ffalloc_pool *pool, size_t count)
+ * it is in the hint's node. The hints learn it. */
+HOT size_t index_first(struct ffalloc_pool *pool, size_t count)
 {
     size_t leaf = pool->hints[hint_of(count)];
     size_t found = index_in_node(pool, leaf, count);
-    return found != NOT_FOUND ? found : ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
+    if (found == NOT_FOUND)
+        found = ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
+    if (found != NOT_FOUND)
+        index_raise_hints(pool, count, found);
+    return found;
 }
 
 /* The first such leaf from `leaf` on. */
@@ -162,17 +170,6 @@ HOT void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
         if (lower-- == pool->hints)
             break;
     }
-}
-
-/* No hole of `count` granules starts below `leaf`. */
-static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, size_t leaf)
-{
-    if (count > LARGEST_HINT)
-        return;
-    hint now = leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
-    for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
-         place < HINTS && pool->hints[place] < now; place++)
-        pool->hints[place] = now;
 }
 
 /* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */
@@ -220,6 +217,12 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
 }
 
 #endif
+
+/* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */
+static inline size_t index_lowest(struct ffalloc_pool *pool, size_t count)
+{
+    return count > SATURATED ? ffalloc_large_next(pool, 0, count) : index_first(pool, count);
+}
 
 /* A hole that starts elsewhere took on granules of `leaf`, perhaps all. */
 HOT void index_blank(struct ffalloc_pool *pool, size_t leaf)

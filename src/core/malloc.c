@@ -7,8 +7,8 @@
  *
  * Where a leaf ends in a hole, or the block that is freed reaches into the next leaf, that next one
  * is looked at too (malloc_at_end, release_at_end). With 32-bit words and a granule of 8 a leaf is
- * 256 bytes, and a third of the calls end there. What concerns yet another leaf is left to
- * blocks.c, which does all cases.
+ * 256 bytes, and a third to two thirds of the calls end there. What concerns yet another leaf is
+ * left to blocks.c, which does all cases.
  */
 #include "calls.h"
 
@@ -23,7 +23,7 @@ __attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool
 
 static void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
 {
-    size_t leaf = count > SATURATED ? ffalloc_large_next(pool, 0, count) : index_first(pool, count);
+    size_t leaf = index_lowest(pool, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     return ffalloc_place(pool, leaf_lowest_fit(pool, leaf, count), count, size);
@@ -89,10 +89,8 @@ __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, 
 {
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
-    size_t runs = count < WORD_BITS ? mask_runs(~words->used, count) : 0;
-    size_t place = runs ? lowest_bit(runs) : leaf_last_hole(words);
-    size_t start = first_granule_of(leaf) + place;
-    size_t bit = (size_t)1 << place;
+    size_t start = leaf_lowest_fit(pool, leaf, count);
+    size_t bit = bit_of(start);
     if (bit < words->used) {
         size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit);
         words->used |= (bit << count) - bit;
@@ -104,7 +102,7 @@ __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, 
     bool is_loose = leaf_is_blank(next);
     if (leaf_is_blank(words) || (is_loose && !is_front_of_loose(pool, leaf)))
         return ffalloc_place(pool, start, count, size);
-    size_t here = WORD_BITS - place;
+    size_t here = WORD_BITS - (start & (WORD_BITS - 1));
     size_t hole_count = is_loose ? SATURATED : here + lowest_bit(next->used);
     size_t over = count - here; /* or negative */
     if (count > hole_count || (count > here && over >= WORD_BITS) || (is_loose && over == 0))
@@ -152,7 +150,6 @@ __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, siz
     size_t leaf = index_first(pool, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    index_raise_hints(pool, count, leaf);
     if (count < WORD_BITS)
         return malloc_in(pool, leaf, count, size);
     return leaf_ends_in_hole(&pool->leaves[leaf])

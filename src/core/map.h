@@ -275,17 +275,11 @@ static inline unsigned mask_longest(size_t mask)
 
 #endif
 
-/* The places in `leaf` at which `count` granules are free inside the leaf: a bit for each. */
-static inline size_t leaf_runs(const struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    return count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
-}
-
 /* The lowest fit in a leaf that has one (X1). Only the last hole of a leaf can reach beyond it,
  * so it is the one if no other fits. */
 static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    size_t runs = leaf_runs(pool, leaf, count);
+    size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
     return first_granule_of(leaf) + (runs ? lowest_bit(runs) : leaf_last_hole(&pool->leaves[leaf]));
 }
 
