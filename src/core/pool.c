@@ -84,16 +84,13 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     return block;
 }
 
-void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size)
+/* Serves a request that a granule's alignment does not answer. */
+__attribute__((noinline)) static void *alloc_aligned(struct ffalloc_pool *pool, size_t alignment,
+                                                     size_t size)
 {
-    if (alignment == 0 || (alignment & (alignment - 1)) != 0)
-        return NULL;
-    size_t granules = alignment >> pool->granule_log2;
-    if (granules <= 1)
-        return ffalloc_malloc(pool, size);
     size_t count = granules_for(pool, size);
     size_t hole;
-    size_t at = ffalloc_blocks_aligned_fit(pool, count, granules, &hole);
+    size_t at = ffalloc_blocks_aligned_fit(pool, count, alignment >> pool->granule_log2, &hole);
     if (at == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
 #if !FFALLOC_SMALL
@@ -105,6 +102,14 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
         return ffalloc_place(pool, at, count, size);
     ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);
     return note_placed(pool, at, count, size);
+}
+
+void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size)
+{
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0)
+        return NULL;
+    return alignment <= bytes_of(pool, 1) ? ffalloc_malloc(pool, size)
+                                          : alloc_aligned(pool, alignment, size);
 }
 
 /* Grows the block that ends at `end` by `more` granules if the hole there has as many. */

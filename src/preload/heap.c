@@ -65,7 +65,7 @@ void heap_start(void)
     heap.is_bare = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
                    heap.options.check_every == 0 && heap.options.fill < 0;
     record_start();
-    heap.is_plain = heap.is_bare && !heap.recorder;
+    heap.plain_pool = heap.is_bare && !heap.recorder ? heap.shards[0].pool : NULL;
 }
 
 /* Requests ------------------------------------------------------------------------------ */

@@ -42,8 +42,7 @@ struct shard {
 
 struct heap {
     bool is_started;
-    bool is_bare;  /* nothing to do for a call but to serve it from a pool, and to record it */
-    bool is_plain; /* nor to record it */
+    bool is_bare; /* nothing to do for a call but to serve it from a pool, and to record it */
     struct watchers watchers;
     unsigned shard_count;
     unsigned shard_log2; /* of the distance between shards; with one shard, of anything above */
@@ -59,11 +58,12 @@ struct heap {
     uint64_t call_count;                /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
     uint64_t misuse_count;
-    struct recorder *recorder; /* NULL: nothing is recorded (record.h) */
+    struct recorder *recorder;       /* NULL: nothing is recorded (record.h) */
+    struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
     struct shard shards[SHARD_LIMIT];
 };
 
-extern struct heap heap;
+extern struct heap heap __attribute__((visibility("hidden")));
 
 /* The thread's home, NULL before its first call that needs one. */
 extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
@@ -145,7 +145,7 @@ static inline void heap_note_freed(struct shard *shard, size_t size)
 
 static inline bool heap_is_plain_and_single(void)
 {
-    return __builtin_expect(heap.is_plain && __libc_single_threaded, 1);
+    return __builtin_expect(heap.plain_pool && __libc_single_threaded, 1);
 }
 
 /* A block this large is cleared by giving its pages back: those that are never touched cost
@@ -155,7 +155,7 @@ static inline bool heap_is_plain_and_single(void)
 /* What the home could not serve, nothing can. */
 static inline bool heap_is_plain_and_one_pool(void)
 {
-    return heap.is_plain && heap.shard_count == 1;
+    return heap.plain_pool && heap.shard_count == 1;
 }
 
 static inline bool heap_is_bare_and_single(void)
@@ -174,7 +174,7 @@ static inline bool heap_is_in_first(const void *block)
 static inline void *heap_home_malloc(size_t size)
 {
     struct shard *home = heap_home;
-    if (!heap.is_plain || !home)
+    if (!heap.plain_pool || !home)
         return NULL;
     heap_lock(home);
     void *block = ffalloc_malloc(home->pool, size);
@@ -187,7 +187,7 @@ static inline bool heap_home_free(void *block)
 {
     struct shard *home = heap_home;
     struct shard *shard = heap_shard_of(block);
-    if (!heap.is_plain || !shard)
+    if (!heap.plain_pool || !shard)
         return false;
     if (shard != home)
         return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 &&

@@ -29,7 +29,7 @@ static void tell_start(void)
                  heap.watchers.valgrind ? "under Valgrind"
                  : annotate_has_asan()  ? "under AddressSanitizer"
                                         : "nobody watches",
-                 heap.is_plain ? "short" : "long");
+                 heap.plain_pool ? "short" : "long");
     if (options->pool_size == 0 && heap.arena_size < os_reserve_limit())
         heap_message("%zu bytes of address space could be reserved, not %zu", heap.arena_size,
                      os_reserve_limit());

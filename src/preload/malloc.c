@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The exported names: glibc's rules for arguments and errno, and the notes to Valgrind, which
- * takes the function that makes them for the top of its stacks. Everything else is in heap.c.
+ * The exported names: glibc's rules for arguments and errno. Each ends with one of three ways: the
+ * plain one, a function of its own with nothing but the core's call in it; the long one for all
+ * else; and under Valgrind the long one inside the exported function itself (request.h).
  *
  * glibc's rules: errno is ENOMEM when a request fails and untouched by free; sizes above
  * PTRDIFF_MAX fail; malloc(0) is a block; realloc(NULL, n) is malloc(n), realloc(p, 0) frees and
@@ -11,63 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heap.h"
 #include "libc.h"
-#include "record.h"
-
-#define EXPORT __attribute__((visibility("default")))
-
-#define likely(condition) __builtin_expect(!!(condition), 1)
-
-static inline bool is_passed_through(void)
-{
-    if (!heap.is_started)
-        heap_start();
-    return heap.options.is_passed_through;
-}
-
-static inline bool is_power_of_two(size_t number)
-{
-    return number != 0 && (number & (number - 1)) == 0;
-}
-
-/* After a block was placed: the watchers are told, and the contents spoiled if so wished. */
-__attribute__((always_inline)) static inline void *settle(void *block, size_t size)
-{
-    annotate_alloc(heap.watchers, block, size, false);
-    if (heap.options.fill >= 0)
-        memset(block, heap.options.fill ^ 0xff, size);
-    return block;
-}
-
-__attribute__((always_inline)) static inline void *request(const char *call, size_t size,
-                                                           struct caller caller)
-{
-    record_begin();
-    void *block = heap_is_bare_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : NULL;
-    if (!block && heap_allows(size))
-        block = heap_malloc(size);
-    record_end((struct event){block ? RING_MALLOC : RING_FAILED, block, NULL, size, 0}, caller);
-    return block ? settle(block, size) : heap_refuse(call, size);
-}
-
-/* `alignment` is a power of two. */
-__attribute__((always_inline)) static inline void *
-request_aligned(const char *call, size_t alignment, size_t size, struct caller caller)
-{
-    if (heap_is_plain_and_single()) {
-        void *block = ffalloc_aligned_alloc(heap.shards[0].pool, alignment, size);
-        if (likely(block))
-            return block;
-        if (heap_is_plain_and_one_pool())
-            return heap_refuse(call, size);
-    }
-    record_begin();
-    void *block = heap_allows(size) ? heap_aligned_alloc(alignment, size) : NULL;
-    record_end((struct event){block ? RING_ALIGNED : RING_FAILED, block, NULL, size, alignment},
-               caller);
-    return block ? settle(block, size) : heap_refuse(call, size);
-}
+#include "request.h"
 
 __attribute__((noinline)) static void *malloc_long(size_t size)
 {
@@ -81,37 +27,22 @@ __attribute__((noinline)) static void *malloc_long(size_t size)
     return request("malloc", size, CALLER);
 }
 
-EXPORT void *malloc(size_t size)
+__attribute__((noinline)) static void *malloc_plainly(struct ffalloc_pool *pool, size_t size)
 {
-    if (heap_is_plain_and_single()) {
-        void *block = ffalloc_malloc(heap.shards[0].pool, size);
-        if (likely(block))
-            return block;
-        if (heap_is_plain_and_one_pool())
-            return heap_refuse("malloc", size);
-    }
-    if (heap.watchers.valgrind)
-        return request("malloc", size, CALLER_SITE);
-    return malloc_long(size);
+    void *block = ffalloc_malloc(pool, size);
+    if (likely(block))
+        return block;
+    return heap_is_plain_and_one_pool() ? heap_refuse("malloc", size) : malloc_long(size);
 }
 
-/* A pointer that is not ours to free was reported; else it is freed and that is recorded. */
-__attribute__((always_inline)) static inline void release_watched(void *block, struct caller caller)
+EXPORT void *malloc(size_t size)
 {
-    record_begin();
-    uint64_t misuse_count = heap.misuse_count;
-    size_t size = heap.options.fill >= 0 ? heap_usable_size(block) : 0;
-    annotate_free(heap.watchers, block);
-    if (heap.misuse_count == misuse_count) {
-        if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
-            memset(block, heap.options.fill, size);
-        if (heap_is_bare_and_single() && heap_is_in_first(block))
-            heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
-        else
-            heap_free(block);
-    }
-    bool is_done = heap.misuse_count == misuse_count;
-    record_end((struct event){is_done ? RING_FREE : RING_NOTHING, block, NULL, 0, 0}, caller);
+    if (heap_is_plain_and_single())
+        return malloc_plainly(heap.plain_pool, size);
+    if (!heap.watchers.valgrind)
+        return malloc_long(size);
+    LONG_WAY(size);
+    return request("malloc", size, CALLER_SITE);
 }
 
 __attribute__((noinline)) static void release_long(void *block)
@@ -124,14 +55,24 @@ __attribute__((noinline)) static void release_long(void *block)
         release_watched(block, CALLER);
 }
 
-__attribute__((always_inline)) static inline void release(void *block)
+__attribute__((noinline)) static void release_plainly(struct ffalloc_pool *pool, void *block)
 {
-    if (heap_is_plain_and_single() && heap_is_in_first(block))
-        heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
-    else if (heap.watchers.valgrind && block)
-        release_watched(block, CALLER_SITE);
+    if (heap_is_in_first(block))
+        heap_note_freed(&heap.shards[0], ffalloc_release(pool, block));
     else
         release_long(block);
+}
+
+__attribute__((always_inline)) static inline void release(void *block)
+{
+    if (heap_is_plain_and_single())
+        release_plainly(heap.plain_pool, block);
+    else if (!heap.watchers.valgrind || !block)
+        release_long(block);
+    else {
+        LONG_WAY(block);
+        release_watched(block, CALLER_SITE);
+    }
 }
 
 EXPORT void free(void *block)
@@ -157,20 +98,19 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
     release(block);
 }
 
-/* Under a watcher the memory is not ours to clear before it has been told. */
-__attribute__((always_inline)) static inline void *request_zeroed(size_t size, struct caller caller)
+__attribute__((noinline)) static void *calloc_long(size_t size)
 {
-    bool is_watched = heap.watchers.valgrind || heap.watchers.asan;
-    record_begin();
-    void *block = !heap_allows(size) ? NULL : is_watched ? heap_malloc(size) : heap_calloc(size);
-    record_end((struct event){block ? RING_CALLOC : RING_FAILED, block, NULL, size, 0}, caller);
-    if (!block)
-        return heap_refuse("calloc", size);
-    if (is_watched) {
-        annotate_alloc(heap.watchers, block, size, true);
-        memset(block, 0, size);
-    }
-    return block;
+    if (is_passed_through())
+        return __libc_calloc(1, size);
+    return request_zeroed(size, CALLER);
+}
+
+__attribute__((noinline)) static void *calloc_plainly(struct ffalloc_pool *pool, size_t size)
+{
+    void *block = ffalloc_calloc(pool, 1, size);
+    if (likely(block))
+        return block;
+    return heap_is_plain_and_one_pool() ? heap_refuse("calloc", size) : calloc_long(size);
 }
 
 EXPORT void *calloc(size_t count, size_t size)
@@ -178,16 +118,12 @@ EXPORT void *calloc(size_t count, size_t size)
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
         total = SIZE_MAX;
-    if (heap_is_plain_and_single() && total < CLEAR_BY_PURGE) {
-        void *block = ffalloc_calloc(heap.shards[0].pool, 1, total);
-        if (likely(block))
-            return block;
-        if (heap_is_plain_and_one_pool())
-            return heap_refuse("calloc", total);
-    }
-    if (is_passed_through())
-        return __libc_calloc(count, size);
-    return request_zeroed(total, CALLER);
+    if (heap_is_plain_and_single() && total < CLEAR_BY_PURGE)
+        return calloc_plainly(heap.plain_pool, total);
+    if (!heap.watchers.valgrind)
+        return calloc_long(total);
+    LONG_WAY(total);
+    return request_zeroed(total, CALLER_SITE);
 }
 
 /* The usual case of move_or_resize; NULL with nothing done where it does not apply, or after a
@@ -279,64 +215,4 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size)
     if (is_passed_through())
         return __libc_realloc(block, total);
     return reallocate("reallocarray", block, total, CALLER);
-}
-
-EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
-{
-    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
-        return EINVAL;
-    int saved = errno;
-    void *block = is_passed_through() ? __libc_memalign(alignment, size)
-                                      : request_aligned("posix_memalign", alignment, size, CALLER);
-    errno = saved;
-    if (!block)
-        return ENOMEM;
-    *result = block;
-    return 0;
-}
-
-/* As glibc's, which raises an alignment that is no power of two to the next one, and refuses one
- * of more than half the address space. */
-EXPORT void *memalign(size_t alignment, size_t size)
-{
-    if (is_passed_through())
-        return __libc_memalign(alignment, size);
-    if (alignment > SIZE_MAX / 2 + 1) {
-        errno = EINVAL;
-        return NULL;
-    }
-    size_t power = sizeof(void *);
-    while (power < alignment)
-        power <<= 1;
-    return request_aligned("memalign", power, size, CALLER);
-}
-
-/* glibc 2.36 takes aligned_alloc for memalign; 2.38 refuses what is no power of two. The second
- * is what C11 says. */
-EXPORT void *aligned_alloc(size_t alignment, size_t size)
-{
-    if (!is_power_of_two(alignment)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    if (is_passed_through())
-        return __libc_memalign(alignment, size);
-    return request_aligned("aligned_alloc", alignment, size, CALLER);
-}
-
-EXPORT void *valloc(size_t size)
-{
-    if (is_passed_through())
-        return __libc_valloc(size);
-    return request_aligned("valloc", heap.page_size, size, CALLER);
-}
-
-EXPORT void *pvalloc(size_t size)
-{
-    if (is_passed_through())
-        return __libc_pvalloc(size);
-    size_t rounded = (size + heap.page_size - 1) & ~(heap.page_size - 1);
-    if (rounded < size)
-        return heap_refuse("pvalloc", size);
-    return request_aligned("pvalloc", heap.page_size, rounded, CALLER);
 }
