@@ -184,10 +184,17 @@ static bool check_empty_pages(struct audit *audit, size_t page, size_t end)
 }
 
 /* No large hole starts above the high-water mark, so its page is the last one with a word. */
+static size_t touched_pages(const struct ffalloc_pool *pool)
+{
+    size_t pages = page_count_of(pool->granule_count);
+    size_t last = pool->high_water_granules >> LARGE_LOG2;
+    return last < pages ? last + 1 : pages;
+}
+
 static bool check_pages(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
-    size_t pages = page_count_of(pool->granule_count);
+    size_t pages = touched_pages(pool);
     size_t page = 0;
     int loose_count = 0;
     for (size_t start = 0, end; start < pool->granule_count; start = end) {
@@ -204,8 +211,7 @@ static bool check_pages(struct audit *audit)
         loose_count += is_loose;
         page++;
     }
-    size_t last = pool->high_water_granules >> LARGE_LOG2;
-    return check_empty_pages(audit, page, last < pages ? last + 1 : pages) &&
+    return check_empty_pages(audit, page, pages) &&
            require(audit,
                    loose_count ==
                        (pool->loose[CARVED] != NO_LEAF) + (pool->loose[GROWN] != NO_LEAF),
@@ -215,14 +221,13 @@ static bool check_pages(struct audit *audit)
 static bool check_page_tree(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
+    size_t pages = touched_pages(pool);
     for (unsigned level = 1; level < pool->page_level_count; level++) {
-        unsigned shift = LARGE_LOG2 + level * PAGE_FANOUT_LOG2;
-        size_t count = page_level_count_of(pool, level);
-        for (size_t i = 0; i < count && i << shift <= pool->high_water_granules; i++)
+        unsigned shift = level * PAGE_FANOUT_LOG2;
+        for (size_t i = 0; i << shift < pages; i++)
             if (!require(audit,
-                         page_level(pool, level)[i] ==
-                             ffalloc_large_largest(pool, level - 1, i << PAGE_FANOUT_LOG2),
-                         "L2", i << shift))
+                         page_level(pool, level)[i] == ffalloc_large_largest(pool, level - 1, i),
+                         "L2", i << shift << LARGE_LOG2))
                 return false;
     }
     return true;

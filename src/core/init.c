@@ -20,9 +20,12 @@ static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
     }
     pool->page_level_count =
         (uint8_t)(FFALLOC_SMALL ? layout->page_level_count : layout->page_level_count > 0);
+    count = page_count_of(pool->granule_count);
     for (unsigned level = 0; level < layout->page_level_count; level++) {
         pool->levels[layout->level_count + level] = start;
-        start += page_level_count_of(pool, level) * sizeof(uint32_t);
+        count = layout_align_up(count, PAGE_FANOUT);
+        start += count * sizeof(uint32_t);
+        count >>= PAGE_FANOUT_LOG2;
     }
 }
 

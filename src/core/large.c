@@ -1,21 +1,63 @@
 /* SPDX-License-Identifier: MIT */
 #include "large.h"
 
-/* Where the node ends that has word `idx` of a level. */
-static size_t node_end(const struct ffalloc_pool *pool, unsigned level, size_t idx)
+#if HAS_SSE2 && !FFALLOC_SMALL
+
+/* The first of a node's words, from word `from` on, that is at least `least`; PAGE_FANOUT if none
+ * is. */
+HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
 {
-    size_t count = page_level_count_of(pool, level);
-    size_t end = (idx | (PAGE_FANOUT - 1)) + 1;
-    return end < count ? end : count;
+    __m128i bound = _mm_set1_epi32((int)(least - 1));
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)node);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(node + 4));
+    __m128i at_least = _mm_packs_epi32(_mm_cmpgt_epi32(low, bound), _mm_cmpgt_epi32(high, bound));
+    unsigned found = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(at_least, _mm_setzero_si128()));
+    return (unsigned)__builtin_ctz(found >> from << from | 1u << PAGE_FANOUT);
 }
 
-uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t idx)
+HOT __m128i words_max(__m128i words, __m128i more)
 {
-    const uint32_t *words = page_level(pool, level);
+    __m128i is_less = _mm_cmpgt_epi32(more, words);
+    return _mm_or_si128(_mm_and_si128(is_less, more), _mm_andnot_si128(is_less, words));
+}
+
+/* The largest of a node's words but one. */
+HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
+{
+    __m128i but = _mm_set1_epi32((int)child);
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)node);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(node + 4));
+    low = _mm_andnot_si128(_mm_cmpeq_epi32(but, _mm_set_epi32(3, 2, 1, 0)), low);
+    high = _mm_andnot_si128(_mm_cmpeq_epi32(but, _mm_set_epi32(7, 6, 5, 4)), high);
+    __m128i largest = words_max(low, high);
+    largest = words_max(largest, _mm_srli_si128(largest, 8));
+    largest = words_max(largest, _mm_srli_si128(largest, 4));
+    return (uint32_t)_mm_cvtsi128_si32(largest);
+}
+
+#else
+
+static unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
+{
+    while (from < PAGE_FANOUT && node[from] < least)
+        from++;
+    return from;
+}
+
+static uint32_t words_max_but(const uint32_t *node, unsigned child)
+{
     uint32_t largest = 0;
-    for (size_t i = idx & ~(PAGE_FANOUT - 1); i < node_end(pool, level, idx); i++)
-        largest = words[i] > largest ? words[i] : largest;
+    for (unsigned i = 0; i < PAGE_FANOUT; i++)
+        if (i != child && node[i] > largest)
+            largest = node[i];
     return largest;
+}
+
+#endif
+
+uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t node)
+{
+    return words_max_but(page_level(pool, level) + (node << PAGE_FANOUT_LOG2), PAGE_FANOUT);
 }
 
 #if FFALLOC_SMALL
@@ -24,8 +66,8 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
 {
     for (unsigned level = 0; level < pool->page_level_count; level++) {
         page_level(pool, level)[page] = word;
-        word = ffalloc_large_largest(pool, level, page);
         page >>= PAGE_FANOUT_LOG2;
+        word = ffalloc_large_largest(pool, level, page);
     }
 }
 
@@ -38,19 +80,23 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
             ffalloc_large_largest(pool, pool->page_level_count - 1u, 0);
         pool->page_level_count++;
     }
+    uint32_t *words;
     for (unsigned level = 0;; level++) {
-        uint32_t before = page_level(pool, level)[page];
-        page_level(pool, level)[page] = word;
+        words = page_level(pool, level);
+        uint32_t before = words[page];
         if (level + 1u == pool->page_level_count)
-            return;
+            break;
         /* A smaller child changes its parent only if the parent's word was this child's. */
         uint32_t above = page_level(pool, level + 1)[page >> PAGE_FANOUT_LOG2];
         if (word >= before ? word <= above : before < above)
-            return;
-        if (word < before)
-            word = ffalloc_large_largest(pool, level, page);
+            break;
+        unsigned child = page & (PAGE_FANOUT - 1);
+        uint32_t others = word < before ? words_max_but(words + (page - child), child) : 0;
+        words[page] = word;
+        word = others > word ? others : word;
         page >>= PAGE_FANOUT_LOG2;
     }
+    words[page] = word;
 }
 
 #endif
@@ -58,24 +104,25 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
 /* The first page from `page` on whose word is at least `least`, or NOT_FOUND. */
 static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least)
 {
-    /* Up from the page; from the first of all, that is from the top. */
-    size_t idx = page;
+    size_t idx = page; /* the first of its level not looked at */
     unsigned level = page == 0 ? pool->page_level_count - 1u : 0;
     for (;;) {
-        const uint32_t *words = page_level(pool, level);
-        size_t end = node_end(pool, level, idx);
-        while (idx < end && words[idx] < least)
-            idx++;
-        if (idx < end)
-            break;
-        if (++level == pool->page_level_count)
+        while (!(idx & (PAGE_FANOUT - 1)) && level + 1u < pool->page_level_count) {
+            idx >>= PAGE_FANOUT_LOG2;
+            level++;
+        }
+        if (idx >> (pool->page_level_count - level) * PAGE_FANOUT_LOG2)
             return NOT_FOUND;
-        idx = (idx + PAGE_FANOUT - 1) >> PAGE_FANOUT_LOG2; /* the first not looked into */
+        unsigned child = idx & (PAGE_FANOUT - 1);
+        idx -= child;
+        child = words_first(page_level(pool, level) + idx, child, least);
+        idx += child;
+        if (child < PAGE_FANOUT)
+            break;
     }
     while (level-- > 0) {
-        const uint32_t *words = page_level(pool, level);
-        for (idx <<= PAGE_FANOUT_LOG2; words[idx] < least && ~idx & (PAGE_FANOUT - 1);)
-            idx++;
+        idx <<= PAGE_FANOUT_LOG2;
+        idx += words_first(page_level(pool, level) + idx, 0, least);
     }
     return idx;
 }
@@ -94,7 +141,7 @@ static size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t 
     size_t page = page_of_leaf(from);
     while ((page = next_page(pool, page, large_word(count))) != NOT_FOUND) {
         size_t leaf = ffalloc_large_leaf(pool, page);
-        /* A word counts no further than 2^32, which few holes of any pool exceed. */
+        /* A word counts no further than 2^31, which few holes of any pool exceed. */
         if (leaf >= from && large_count(pool, leaf) >= count)
             return leaf;
         page++;

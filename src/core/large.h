@@ -31,12 +31,6 @@ static inline uint32_t *page_level(const struct ffalloc_pool *pool, unsigned lev
     return (uint32_t *)(void *)pool->levels[pool->level_count + level];
 }
 
-/* How many of them there are. */
-static inline size_t page_level_count_of(const struct ffalloc_pool *pool, unsigned level)
-{
-    return ((page_count_of(pool->granule_count) - 1) >> level * PAGE_FANOUT_LOG2) + 1;
-}
-
 /* The start of the large hole that starts in `leaf`: always the leaf's last. */
 static inline size_t large_start(const struct ffalloc_pool *pool, size_t leaf)
 {
@@ -53,7 +47,7 @@ static inline size_t large_count(const struct ffalloc_pool *pool, size_t leaf)
 /* A size as the pages' words have it. */
 static inline uint32_t large_word(size_t count)
 {
-    return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+    return count < INT32_MAX ? (uint32_t)count : INT32_MAX;
 }
 
 /* The lowest leaf from `leaf` on in which a hole of at least `count` (LARGE or more) granules
@@ -63,8 +57,8 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t c
 /* Sets the word of a page and what follows from it above. */
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word);
 
-/* The largest word of the node that has word `idx` of a level. */
-uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t idx);
+/* The largest word of a node of a level. */
+uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t node);
 
 /* The leaf of a page in which its large hole starts, if it has one. */
 size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page);

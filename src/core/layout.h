@@ -48,10 +48,11 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
         count = padded >> machine.fanout_log2;
     }
     size_t page_words_size = 0;
-    for (size_t words = page_count_of(granules); words > 0;) {
+    for (size_t count = page_count_of(granules); count > 0;) {
+        size_t padded = layout_align_up(count, PAGE_FANOUT);
         layout.page_level_count++;
-        page_words_size += words * sizeof(uint32_t);
-        words = words > PAGE_FANOUT ? (words + PAGE_FANOUT - 1) >> PAGE_FANOUT_LOG2 : 0;
+        page_words_size += padded * sizeof(uint32_t);
+        count = count > PAGE_FANOUT ? padded >> PAGE_FANOUT_LOG2 : 0;
     }
     size_t pointers_size = (layout.level_count + layout.page_level_count) * word_size;
     layout.leaves_off = layout_align_up(machine.header_size + pointers_size, 2 * word_size);

@@ -41,7 +41,8 @@
  *   L1  The word of a page is the size in granules of the hole of LARGE granules or more that
  *       starts in it, and 0 if there is none or it is one of the two loose ones. A loose leaf
  *       has one.
- *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children.
+ *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children;
+ *       what pads a level is 0.
  * Counts
  *   C1  granted_granules - returned_granules is the sum of the blocks, and most_used_granules
  *       is at least that.
