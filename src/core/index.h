@@ -186,9 +186,10 @@ HOT bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned large
 HOT bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned smaller)
 {
     unsigned before = pool->levels[0][leaf];
+    if (smaller == before)
+        return false;
     pool->levels[0][leaf] = (uint8_t)smaller;
-    return smaller != before && pool->level_count > 1 &&
-           pool->levels[1][leaf >> FANOUT_LOG2] == before;
+    return pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] == before;
 }
 
 /* A piece of `count` granules of a hole begins in `leaf`. */
