@@ -105,7 +105,7 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
 static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least)
 {
     size_t idx = page; /* the first of its level not looked at */
-    unsigned level = page == 0 ? pool->page_level_count - 1u : 0;
+    unsigned level = 0;
     for (;;) {
         while (!(idx & (PAGE_FANOUT - 1)) && level + 1u < pool->page_level_count) {
             idx >>= PAGE_FANOUT_LOG2;
@@ -153,7 +153,11 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
-    size_t lowest = next_in_tree(pool, from, count);
+    /* Often the top tells that only a loose hole is large enough. */
+    const uint32_t *top = page_level(pool, pool->page_level_count - 1u);
+    size_t lowest = FFALLOC_SMALL || words_first(top, 0, large_word(count)) < PAGE_FANOUT
+                        ? next_in_tree(pool, from, count)
+                        : NOT_FOUND;
     for (unsigned place = CARVED; !FFALLOC_SMALL && place <= GROWN; place++) {
         size_t leaf = pool->loose[place];
         if (leaf != NO_LEAF && leaf >= from && leaf < lowest && large_count(pool, leaf) >= count)

@@ -196,7 +196,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t bit = bit_of(start);
     size_t below = words->used & (bit - 1);
     size_t ends = (words->starts | ~words->used) >> position >> 1;
-    if (!below)
+    if (!below || (!ends && leaf_is_blank(next)))
         return release_anyhow(pool, start);
     if (ends && leaf_is_blank(next) && is_front_of_loose(pool, leaf)) {
         words->used = below;
@@ -205,7 +205,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     }
     size_t over = ends ? 0 : lowest_bit(next->starts | ~next->used);
     size_t above = next->used & -((size_t)1 << over);
-    if (leaf_is_blank(next) || !above)
+    if (!above)
         return release_anyhow(pool, start);
     words->used = below;
     words->starts ^= bit;

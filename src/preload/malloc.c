@@ -17,14 +17,19 @@
 
 __attribute__((noinline)) static void *malloc_long(size_t size)
 {
-    void *block = heap_home_malloc(size);
-    if (block)
-        return block;
-    if (heap_is_plain_and_one_pool() && heap_home)
-        return heap_refuse("malloc", size);
     if (is_passed_through())
         return __libc_malloc(size);
     return request("malloc", size, CALLER);
+}
+
+/* With several threads. */
+__attribute__((noinline)) static void *malloc_at_home(size_t size)
+{
+    void *block = heap_home_malloc(size);
+    if (likely(block))
+        return block;
+    return heap_is_plain_and_one_pool() && heap_home ? heap_refuse("malloc", size)
+                                                     : malloc_long(size);
 }
 
 __attribute__((noinline)) static void *malloc_plainly(struct ffalloc_pool *pool, size_t size)
@@ -40,19 +45,24 @@ EXPORT void *malloc(size_t size)
     if (heap_is_plain_and_single())
         return malloc_plainly(heap.plain_pool, size);
     if (!heap.watchers.valgrind)
-        return malloc_long(size);
+        return malloc_at_home(size);
     LONG_WAY(size);
     return request("malloc", size, CALLER_SITE);
 }
 
 __attribute__((noinline)) static void release_long(void *block)
 {
-    if (!block || heap_home_free(block))
-        return;
     if (is_passed_through())
         __libc_free(block);
     else
         release_watched(block, CALLER);
+}
+
+/* With several threads, or of no block. */
+__attribute__((noinline)) static void release_at_home(void *block)
+{
+    if (block && !heap_home_free(block))
+        release_long(block);
 }
 
 __attribute__((noinline)) static void release_plainly(struct ffalloc_pool *pool, void *block)
@@ -60,7 +70,7 @@ __attribute__((noinline)) static void release_plainly(struct ffalloc_pool *pool,
     if (heap_is_in_first(block))
         heap_note_freed(&heap.shards[0], ffalloc_release(pool, block));
     else
-        release_long(block);
+        release_at_home(block);
 }
 
 __attribute__((always_inline)) static inline void release(void *block)
@@ -68,7 +78,7 @@ __attribute__((always_inline)) static inline void release(void *block)
     if (heap_is_plain_and_single())
         release_plainly(heap.plain_pool, block);
     else if (!heap.watchers.valgrind || !block)
-        release_long(block);
+        release_at_home(block);
     else {
         LONG_WAY(block);
         release_watched(block, CALLER_SITE);
