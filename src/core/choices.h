@@ -11,7 +11,7 @@
  * malloc and free on a Cortex-M4 (-Os), and 8 instructions a call (5 on x86-64).
  *
  * FFALLOC_SMALL: 1 leaves out what makes malloc and free quick, and the ffalloc_target functions.
- * malloc and free then take 2.5 KB of code on a Cortex-M4 (-Os, bench/run footprint) and not 6.3. A
+ * malloc and free then take 2.5 KB of code on a Cortex-M4 (-Os, bench/run footprint) and not 6.4. A
  * call takes 2.2 times the instructions (3 times on x86-64); it is bounded by the logarithm of the
  * pool as before, and no block is placed elsewhere.
  *
