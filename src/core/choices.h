@@ -7,7 +7,7 @@
  * pointers, else 8. Costs nothing: the granule is a variable anyway.
  *
  * FFALLOC_STATISTICS: 0 leaves out what is counted for people alone; peak_used_size,
- * least_free_size, largest_request_size and slack_total_size then read as 0. Saves 184 bytes of
+ * least_free_size, largest_request_size and slack_total_size then read as 0. Saves 178 bytes of
  * malloc and free on a Cortex-M4 (-Os), and 8 instructions a call (5 on x86-64).
  *
  * FFALLOC_SMALL: 1 leaves out what makes malloc and free quick, and the ffalloc_target functions.

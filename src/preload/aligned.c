@@ -42,6 +42,15 @@ __attribute__((always_inline)) static inline void *aligned(const char *call, siz
     return request_aligned(call, alignment, size, CALLER_SITE);
 }
 
+/* How posix_memalign ends. */
+static inline int give(void **result, void *block)
+{
+    if (!block)
+        return ENOMEM;
+    *result = block;
+    return 0;
+}
+
 __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_t alignment,
                                                             size_t size)
 {
@@ -51,9 +60,7 @@ __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_
         block = aligned_refused("posix_memalign", alignment, size);
         errno = saved;
     }
-    if (block)
-        *result = block;
-    return block ? 0 : ENOMEM;
+    return give(result, block);
 }
 
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
@@ -70,10 +77,7 @@ EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
                       ? request_aligned("posix_memalign", alignment, size, CALLER_SITE)
                       : aligned_long("posix_memalign", alignment, size);
     errno = saved;
-    if (!block)
-        return ENOMEM;
-    *result = block;
-    return 0;
+    return give(result, block);
 }
 
 /* As glibc's, which raises an alignment that is no power of two to the next one, and refuses one

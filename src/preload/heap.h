@@ -26,6 +26,9 @@
 #include "lock.h"
 #include "options.h"
 
+/* Of a name that programs call. */
+#define EXPORT __attribute__((visibility("default")))
+
 #define SHARD_LIMIT 16
 
 /* Bytes freed in a shard after which it looks for memory to give back, at least. */

@@ -8,8 +8,6 @@
 
 #include "heap.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 /* libc's own function of this name, for a program that libc serves. */
 static void *libc_function(const char *name)
 {

@@ -11,8 +11,6 @@
 #include "heap.h"
 #include "record.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 #define likely(condition) __builtin_expect(!!(condition), 1)
 
 /* Of a parameter, at the start of the long way: it is another variable from here on. Else gcc would
