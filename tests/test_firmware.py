@@ -25,7 +25,9 @@ RV32 = ("qemu-system-riscv32", "-M", "virt", "-bios", "none", "-nographic", "-mo
 MACHINES = {
     "native": ((), "-native"),
     "i386": ((), "-i386"),
+    "i386-small": ((), "-i386-small"),
     "cortex-m3": (CORTEX_M3, "-cortex-m3.elf"),
+    "cortex-m3-small": (CORTEX_M3, "-cortex-m3-small.elf"),
     "rv32": (RV32, "-rv32.elf"),
     "s390x": (("qemu-s390x",), "-s390x"),
 }
@@ -60,6 +62,9 @@ class Unit(TestCase):
     def test_cortex_m3(self):
         self.assert_passes("cortex-m3")
 
+    def test_cortex_m3_small(self):
+        self.assert_passes("cortex-m3-small")
+
     def test_rv32(self):
         self.assert_passes("rv32")
 
@@ -91,8 +96,14 @@ class SameOffsets(TestCase):
     def test_i386(self):
         self.assert_same("i386")
 
+    def test_i386_small(self):
+        self.assert_same("i386-small")
+
     def test_cortex_m3(self):
         self.assert_same("cortex-m3")
+
+    def test_cortex_m3_small(self):
+        self.assert_same("cortex-m3-small")
 
     def test_rv32(self):
         self.assert_same("rv32")
@@ -109,11 +120,12 @@ class SameOffsets(TestCase):
 
     def test_a_device_has_the_granules_that_the_desktop_says(self):
         empty = struct.pack("<4sIQ", b"FTRC", 1, 0)
-        for machine in ("i386", "cortex-m3", "rv32"):
+        for machine, device in (("i386", "cortex-m"), ("cortex-m3", "cortex-m"), ("rv32", "rv32"),
+                                ("i386-small", "rv32-small"), ("cortex-m3-small", "cortex-m-small")):
             for size in (1024, 4096, 65536, 70001 // 8 * 8):
                 [granules] = self.replay(machine, size, empty)
                 done = self.stats_of(support.run(
-                    [BUILD / "ffalloc", "run", f"--pool={size}:cortex-m", "--stats=json", "--", "true"],
+                    [BUILD / "ffalloc", "run", f"--pool={size}:{device}", "--stats=json", "--", "true"],
                     preload=None))
                 self.assertEqual(done["usable_size"] // 8, int(granules), f"{machine} {size}")
 
@@ -145,9 +157,15 @@ class Firmware(TestCase):
             self.assertNotRegex(names, r"_malloc_trim|__malloc_av_|sbrk_aligned|__malloc_free_list")
 
     def test_gdb_and_dump_see_the_heap_of_the_device(self):
+        self.assert_seen("cortex-m3")
+
+    def test_gdb_and_dump_see_a_small_heap(self):
+        self.assert_seen("cortex-m3-small")
+
+    def assert_seen(self, machine):
         """The ff commands over QEMU's stub, and ffalloc dump of the memory that gdb read."""
-        numbers = self.assert_runs("cortex-m3")
-        program = PROGRAMS / "firmware-cortex-m3.elf"
+        numbers = self.assert_runs(machine)
+        program = PROGRAMS / f"firmware{MACHINES[machine][1]}"
         with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -8,8 +8,11 @@
 
 #include <stdint.h>
 
-#include "ffalloc/ffalloc.h"
+#include "../src/core/pool.h"
 #include "model.h"
+
+/* A small core's pools have so many granules at most. */
+#define MOST_GRANULES (FFALLOC_SMALL ? (size_t)SATURATED - 1 : SIZE_MAX)
 
 struct twin_slot {
     unsigned char *block; /* NULL: not live */

@@ -5,8 +5,10 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCES: [&str; 9] =
-    ["aligned", "blocks", "check", "index", "init", "large", "malloc", "pool", "walk"];
+const SOURCES: [&str; 11] = [
+    "aligned", "blocks", "check", "check_index", "index", "init", "large", "malloc", "pool", "small",
+    "walk",
+];
 
 fn variable(name: &str) -> Option<String> {
     println!("cargo:rerun-if-env-changed={}", name);
@@ -67,12 +69,14 @@ fn main() {
     let _ = std::fs::remove_file(&library);
     let mut archive = Command::new(&archiver);
     archive.arg("crs").arg(&library);
+    let small: &[&str] = if variable("CARGO_FEATURE_SMALL").is_some() { &["-DFFALLOC_SMALL=1"] } else { &[] };
     for name in SOURCES {
         let source = root.join("core").join(format!("{}.c", name));
         let object = out.join(format!("{}.o", name));
         run(Command::new(&compiler)
             .args(["-std=c11", "-O2", "-g", "-ffreestanding", "-fPIC", "-ffunction-sections"])
             .args(target_flags(&target))
+            .args(small)
             .arg("-I")
             .arg(root.join("include"))
             .arg("-c")

@@ -61,7 +61,8 @@ struct ffalloc_config {
  *
  * Returns NULL if and only if not one granule fits, or the granule is not a power of two from
  * 8 to 4096. A pool uses at most 2^32 leaves of the machine word's number of granules (4 TiB
- * at granule 16 and 64 bits) and leaves the rest alone.
+ * at granule 16 and 64 bits), with FFALLOC_SMALL and 32 bits 65,534 granules, and leaves the rest
+ * alone.
  *
  * Steps: clears the metadata, 3.8 % of the pool at granule 8; with `is_zeroed` a few hundred.
  */
@@ -223,15 +224,17 @@ size_t ffalloc_pool_size_for(size_t granules, size_t granule);
 size_t ffalloc_metadata_size(size_t size, size_t granule);
 
 /*
- * The same of another machine, for a desktop that sizes a device's pool. `word_bits` is 32
- * (Cortex-M, RV32, i386) or 64 (the machine asked if it has 64, else x86-64).
+ * The same of another machine, for a desktop that sizes a device's pool. `target` is the bits of
+ * its words: 32 (Cortex-M, RV32, i386) or 64 (the machine asked if it has 64, else x86-64), with
+ * FFALLOC_TARGET_SMALL added if its core is compiled with FFALLOC_SMALL.
  *
  * ffalloc_target_pool_size_for: as ffalloc_pool_size_for; 0 also if there is no such machine.
  * ffalloc_target_granules: the usable granules in `size` aligned bytes; 0 if there are none.
- * A core compiled with FFALLOC_SMALL has neither.
+ * A core compiled with FFALLOC_SMALL has neither itself.
  */
-size_t ffalloc_target_pool_size_for(unsigned word_bits, size_t granules, size_t granule);
-size_t ffalloc_target_granules(unsigned word_bits, size_t size, size_t granule);
+#define FFALLOC_TARGET_SMALL 1u
+size_t ffalloc_target_pool_size_for(unsigned target, size_t granules, size_t granule);
+size_t ffalloc_target_granules(unsigned target, size_t size, size_t granule);
 
 #ifdef __cplusplus
 }

@@ -6,15 +6,9 @@
  * and-ed with the aligned ones. The rule counts groups of 64 granules, not leaves, so that it is
  * the same whatever the word.
  */
-#include "blocks.h"
+#include "calls.h"
 
-#define GROUP_LOG2 6 /* granules */
-/*
- * Groups looked at before a larger hole is taken instead. For ffmpeg, which makes all its
- * requests aligned to 64, 8 gives the same pool as 16 (6.28 MB; 4: 6.46, 64: 6.43) in half the
- * time.
- */
-#define GROUP_LIMIT 8
+#if !FFALLOC_SMALL
 
 struct request {
     size_t count;     /* granules */
@@ -86,8 +80,9 @@ static size_t fit_anywhere(struct ffalloc_pool *pool, const struct request *requ
     return align_up(request, *hole);
 }
 
-size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
-                                  size_t alignment_granules, size_t *hole)
+/* The rule. Sets `hole` to the hole that the space lies in. */
+static size_t aligned_fit(struct ffalloc_pool *pool, size_t count, size_t alignment_granules,
+                          size_t *hole)
 {
     /* No pool ends within an alignment's or a count's reach of SIZE_MAX granules, so that sums
      * of one granule number and these two cannot wrap. */
@@ -119,3 +114,21 @@ size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
     }
     return NOT_FOUND;
 }
+
+void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size)
+{
+    size_t count = granules_for(pool, size);
+    size_t hole;
+    size_t at = aligned_fit(pool, count, alignment >> pool->granule_log2, &hole);
+    if (at == NOT_FOUND)
+        return ffalloc_refuse(pool, size, alignment);
+    size_t leaf = leaf_of(at);
+    if (leaf == leaf_of(hole) && !leaf_ends_in_hole(&pool->leaves[leaf]))
+        return place_in_leaf(pool, leaf, bit_of(at), count, size);
+    if (at == hole)
+        return ffalloc_place(pool, at, count, size);
+    ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);
+    return note_placed(pool, at, count, size);
+}
+
+#endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "blocks.h"
+#include "calls.h"
+
+#if !FFALLOC_SMALL
 
 /* The index after a hole from `start` to `end` in the map lost what lies below `rest`. */
 HOT void index_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
@@ -77,9 +79,25 @@ size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t en
 
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
 {
-    struct leaf *words = &pool->leaves[leaf_of(from)];
-    if (leaf_is_blank(words))
-        *words = (struct leaf){SIZE_MAX, 0};
-    map_mark_run(pool, leaf_of(start) + 1, leaf_of(from), RUN_OF_BLOCK);
+    map_split_block(pool, start, from);
     release_to(pool, from, from, end);
 }
+
+void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+{
+    size_t end = map_hole_end(pool, start);
+    if (end - start < count) {
+        ffalloc_raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
+        return NULL;
+    }
+    ffalloc_blocks_cut(pool, start, start, end, count);
+    return note_placed(pool, start, count, size);
+}
+
+void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
+{
+    ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+    return block;
+}
+
+#endif

@@ -15,9 +15,13 @@
 void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end,
                         size_t count);
 
+#if !FFALLOC_SMALL
+
 /* Cuts a block of `count` granules from within a hole: what lies before `at` stays a hole. */
 void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
                            size_t count);
+
+#endif
 
 /* Makes a hole of the block from `start` to `end`, merged with a hole on either side. Returns the
  * block's granules. */
@@ -25,9 +29,5 @@ size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t en
 
 /* The same of the granules from `from` on of the block from `start` to `end`, which stays. */
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end);
-
-/* The rule of ffalloc_aligned_alloc. Sets `hole` to the hole that the space lies in. */
-size_t ffalloc_blocks_aligned_fit(struct ffalloc_pool *pool, size_t count,
-                                  size_t alignment_granules, size_t *hole);
 
 #endif

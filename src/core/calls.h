@@ -6,6 +6,15 @@
 #include "blocks.h"
 #include "choices.h"
 
+/* Of the rule of ffalloc_aligned_alloc. */
+#define GROUP_LOG2 6 /* granules */
+/*
+ * Groups looked at before a larger hole is taken instead. For ffmpeg, which makes all its
+ * requests aligned to 64, 8 gives the same pool as 16 (6.28 MB; 4: 6.46, 64: 6.43) in half the
+ * time.
+ */
+#define GROUP_LIMIT 8
+
 /*
  * Whether `block` is the start of a live block; sets `start` to its granule. This is the one
  * place where a pointer from outside is decoded. The offset is rotated, not shifted: bits below
@@ -23,12 +32,23 @@ static inline bool decode(const struct ffalloc_pool *pool, const void *block, si
 /* Tells on_error what is wrong with a pointer that did not decode; returns 0. */
 size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address);
 
+/* Serves a request of an alignment above the granule; the small core, of any. */
+void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size);
+
+/* Tells on_error. */
+void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
+                         enum ffalloc_error kind);
+
 /* Counts a request that cannot be served, and tells so; returns NULL. */
 void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment);
+
+#if !FFALLOC_SMALL
 
 /* Places a block of `count` granules at the front of the hole that starts at `start`. Returns
  * NULL, after telling, if the map has no such hole. */
 void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size);
+
+#endif
 
 /* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
 HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "index.h"
 
+#if !FFALLOC_SMALL
+
 /* A search in so few levels starts at the top; in more, at the hint. */
 #define FEW_LEVELS 4u
 
@@ -50,13 +52,12 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
 size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     unsigned top = pool->level_count - 1u;
-    if (FFALLOC_SMALL || (count > LARGEST_HINT && top < FEW_LEVELS)) {
+    if (count > LARGEST_HINT && top < FEW_LEVELS) {
         unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
         if (child == FANOUT)
             return NOT_FOUND;
         leaf = descend(pool, top, child, (unsigned)count);
-        if (FFALLOC_SMALL ||
-            (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count))
+        if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
             return leaf;
     }
     return ffalloc_index_next(pool, leaf, (unsigned)count);
@@ -77,23 +78,6 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
     }
     return saturated(longest);
 }
-
-#if FFALLOC_SMALL
-
-void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
-{
-    size_t node = leaf;
-    for (unsigned level = 0; level < pool->level_count; level++) {
-        uint8_t *bytes = pool->levels[level];
-        if (bytes[node] == now)
-            return;
-        bytes[node] = (uint8_t)now;
-        node >>= FANOUT_LOG2;
-        now = node_max(bytes + (node << FANOUT_LOG2));
-    }
-}
-
-#else
 
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
@@ -154,9 +138,20 @@ void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
         ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
 }
 
-#endif
-
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 {
     ffalloc_index_set(pool, leaf, ffalloc_index_count(pool, leaf));
 }
+
+void ffalloc_index_init(struct ffalloc_pool *pool)
+{
+    pool->loose[CARVED] = NO_LEAF;
+    pool->loose[GROWN] = NO_LEAF;
+    for (unsigned i = 0; i < STALE_NODES; i++)
+        pool->stale[i] = NO_LEAF;
+    index_gained(pool, 0, pool->granule_count);
+    if (pool->granule_count >= LARGE)
+        large_add(pool, 0, CARVED);
+}
+
+#endif

@@ -26,6 +26,8 @@
  *   - small sizes searched from the top, too: the stale nodes lie near the hint and mislead.
  *
  * Larger holes show as 255 in the tree and are told apart by large.c.
+ *
+ * With FFALLOC_SMALL there is a simpler one, in small.c.
  */
 #ifndef FFALLOC_CORE_INDEX_H
 #define FFALLOC_CORE_INDEX_H
@@ -33,8 +35,21 @@
 #include "large.h"
 #include "map.h"
 
-/* The first leaf from `leaf` on in which a hole of `least` (1 to 255) granules starts. */
+static inline unsigned saturated(size_t count)
+{
+    return count < SATURATED ? (unsigned)count : SATURATED;
+}
+
+/* The first leaf from `leaf` on in which a hole of `least` (1 to SATURATED) granules starts. */
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
+
+/* Sets the byte of a leaf and passes a change on to the levels above. */
+void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
+
+/* The index of a pool that is one hole, in the map already. */
+void ffalloc_index_init(struct ffalloc_pool *pool);
+
+#if !FFALLOC_SMALL
 
 /* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND; it is known
  * that none before `leaf` is. */
@@ -46,19 +61,11 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
 /* Passes on to the levels above that the largest byte of a node of levels[1] was lowered. */
 void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node);
 
-/* Sets the byte of a leaf and passes a change on to the levels above. */
-void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
-
-/* The same, counted from the map. */
+/* Sets the byte of a leaf to what is counted from the map. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
 /* What the byte of a leaf is to be, from the map; the leaf is not inside a run of blank ones. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
-
-static inline unsigned saturated(size_t count)
-{
-    return count < SATURATED ? (unsigned)count : SATURATED;
-}
 
 /* The place in `hints` for requests of `count` granules, above 0. */
 static inline size_t hint_of(size_t count)
@@ -75,49 +82,6 @@ static inline size_t hint_least(size_t place)
 {
     return place < 8 ? place + 1 : LARGEST_HINT;
 }
-
-#if FFALLOC_SMALL
-
-/* The hints stay 0, no node is stale, and a leaf's byte is counted anew whatever happened to it. */
-
-static inline size_t index_from(const struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    return ffalloc_index_next(pool, leaf, (unsigned)count);
-}
-
-static inline size_t index_first(struct ffalloc_pool *pool, size_t count)
-{
-    return ffalloc_index_far(pool, 0, count);
-}
-
-static inline void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    (void)pool;
-    (void)leaf;
-    (void)count;
-}
-
-static inline void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    (void)count;
-    ffalloc_index_recount(pool, leaf);
-}
-
-static inline void index_lost(struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    (void)count;
-    ffalloc_index_recount(pool, leaf);
-}
-
-static inline void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count,
-                                    size_t rest)
-{
-    (void)count;
-    (void)rest;
-    ffalloc_index_recount(pool, leaf);
-}
-
-#else
 
 /* The first leaf from `leaf` on, in its node, in which a hole of `count` granules starts, or
  * NOT_FOUND. */
@@ -217,8 +181,6 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
         ffalloc_index_recount(pool, leaf);
 }
 
-#endif
-
 /* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */
 static inline size_t index_lowest(struct ffalloc_pool *pool, size_t count)
 {
@@ -232,4 +194,5 @@ HOT void index_blank(struct ffalloc_pool *pool, size_t leaf)
         ffalloc_index_set(pool, leaf, 0);
 }
 
+#endif
 #endif

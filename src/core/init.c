@@ -6,23 +6,24 @@
 #include "memory.h"
 
 /* What this processor makes of a pool. */
-static const struct machine native = {WORD_LOG2, FANOUT_LOG2, sizeof(struct ffalloc_pool)};
+static const struct machine native = {WORD_LOG2, FANOUT_LOG2, sizeof(struct ffalloc_pool),
+                                      FFALLOC_SMALL,
+                                      LAYOUT_MOST_GRANULES(WORD_LOG2, FFALLOC_SMALL)};
 
 static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
 {
-    uint8_t *start = (uint8_t *)pool + layout->levels_off;
+    unsigned char *start = (unsigned char *)pool + layout->levels_off;
     size_t count = layout->leaf_count;
     pool->level_count = (uint8_t)layout->level_count;
     for (unsigned level = 0; level < layout->level_count; level++) {
-        pool->levels[level] = start;
-        start += padded_count(count);
+        pool->levels[level] = (hole_size *)(void *)start;
+        start += padded_count(count) * sizeof(hole_size);
         count = padded_count(count) >> FANOUT_LOG2;
     }
-    pool->page_level_count =
-        (uint8_t)(FFALLOC_SMALL ? layout->page_level_count : layout->page_level_count > 0);
+    pool->page_level_count = layout->page_level_count > 0;
     count = page_count_of(pool->granule_count);
     for (unsigned level = 0; level < layout->page_level_count; level++) {
-        pool->levels[layout->level_count + level] = start;
+        pool->levels[layout->level_count + level] = (hole_size *)(void *)start;
         count = layout_align_up(count, PAGE_FANOUT);
         start += count * sizeof(uint32_t);
         count >>= PAGE_FANOUT_LOG2;
@@ -33,15 +34,9 @@ static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
 static void init_hole(struct ffalloc_pool *pool)
 {
     size_t count = pool->granule_count;
-    pool->loose[CARVED] = NO_LEAF;
-    pool->loose[GROWN] = NO_LEAF;
-    for (unsigned i = 0; i < STALE_NODES; i++)
-        pool->stale[i] = NO_LEAF;
     pool->leaves[leaf_of(count)] = (struct leaf){-bit_of(count), bit_of(count)};
     map_mark_hole(pool, 0, count);
-    index_gained(pool, 0, count);
-    if (count >= LARGE)
-        large_add(pool, 0, CARVED);
+    ffalloc_index_init(pool);
 }
 
 struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,

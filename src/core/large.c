@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "large.h"
 
-#if HAS_SSE2 && !FFALLOC_SMALL
+#if !FFALLOC_SMALL
+
+#if HAS_SSE2
 
 /* The first of a node's words, from word `from` on, that is at least `least`; PAGE_FANOUT if none
  * is. */
@@ -60,19 +62,6 @@ uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, 
     return words_max_but(page_level(pool, level) + (node << PAGE_FANOUT_LOG2), PAGE_FANOUT);
 }
 
-#if FFALLOC_SMALL
-
-void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
-{
-    for (unsigned level = 0; level < pool->page_level_count; level++) {
-        page_level(pool, level)[page] = word;
-        page >>= PAGE_FANOUT_LOG2;
-        word = ffalloc_large_largest(pool, level, page);
-    }
-}
-
-#else
-
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
 {
     while (page >> pool->page_level_count * PAGE_FANOUT_LOG2) {
@@ -98,8 +87,6 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
     }
     words[page] = word;
 }
-
-#endif
 
 /* The first page from `page` on whose word is at least `least`, or NOT_FOUND. */
 static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least)
@@ -155,13 +142,15 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
         return NOT_FOUND;
     /* Often the top tells that only a loose hole is large enough. */
     const uint32_t *top = page_level(pool, pool->page_level_count - 1u);
-    size_t lowest = FFALLOC_SMALL || words_first(top, 0, large_word(count)) < PAGE_FANOUT
-                        ? next_in_tree(pool, from, count)
-                        : NOT_FOUND;
-    for (unsigned place = CARVED; !FFALLOC_SMALL && place <= GROWN; place++) {
+    size_t lowest = NOT_FOUND;
+    if (words_first(top, 0, large_word(count)) < PAGE_FANOUT)
+        lowest = next_in_tree(pool, from, count);
+    for (unsigned place = CARVED; place <= GROWN; place++) {
         size_t leaf = pool->loose[place];
         if (leaf != NO_LEAF && leaf >= from && leaf < lowest && large_count(pool, leaf) >= count)
             lowest = leaf;
     }
     return lowest;
 }
+
+#endif

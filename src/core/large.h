@@ -9,7 +9,7 @@
  *
  * Two large holes are *loose*, kept out of the tree: the one last carved and the one last grown.
  * Requests are carved from the front of one hole, often the rest of the pool, and a sweep of
- * frees grows one; at each step the tree would follow. (With FFALLOC_SMALL it does.)
+ * frees grows one; at each step the tree would follow.
  *
  * Before, these holes formed a priority search tree (McCreight 1985) whose links lay in spare words
  * of the map. It took no memory, but a walk down one path for each hole that a free merges made the
@@ -19,6 +19,8 @@
 #define FFALLOC_CORE_LARGE_H
 
 #include "map.h"
+
+#if !FFALLOC_SMALL
 
 static inline size_t page_of_leaf(size_t leaf)
 {
@@ -72,10 +74,6 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t leaf)
  * its place goes into the tree. */
 static inline void large_add(struct ffalloc_pool *pool, size_t leaf, enum loose place)
 {
-    if (FFALLOC_SMALL) {
-        ffalloc_large_set(pool, page_of_leaf(leaf), large_word(large_count(pool, leaf)));
-        return;
-    }
     size_t former = pool->loose[place];
     if (former != NO_LEAF)
         ffalloc_large_set(pool, page_of_leaf(former), large_word(large_count(pool, former)));
@@ -86,7 +84,7 @@ static inline void large_add(struct ffalloc_pool *pool, size_t leaf, enum loose 
  * loose, so that what becomes of it can take that, else `otherwise`. */
 static inline enum loose large_remove(struct ffalloc_pool *pool, size_t leaf, enum loose otherwise)
 {
-    if (FFALLOC_SMALL || !large_is_loose(pool, leaf)) {
+    if (!large_is_loose(pool, leaf)) {
         ffalloc_large_set(pool, page_of_leaf(leaf), 0);
         return otherwise;
     }
@@ -95,4 +93,5 @@ static inline enum loose large_remove(struct ffalloc_pool *pool, size_t leaf, en
     return place;
 }
 
+#endif
 #endif

@@ -12,10 +12,19 @@
 #define LEAST_GRANULE_LOG2   3u
 #define LARGEST_GRANULE_LOG2 12u
 
+/* The most granules of any pool, as far as size_t counts. */
+#define LAYOUT_MOST_GRANULES(word_log2, is_small)                                                  \
+    ((is_small)       ? (size_t)((word_log2) == 6 ? NO_LEAF : 0xffff) - 1                          \
+     : WORD_LOG2 == 6 ? (size_t)(NO_LEAF - 1) << (word_log2)                                       \
+                      : SIZE_MAX)
+
 struct machine {
     unsigned word_log2;   /* bits: 5 or 6 */
-    unsigned fanout_log2; /* of the byte tree */
+    unsigned fanout_log2; /* of the tree of largest holes */
     size_t header_size;   /* of struct ffalloc_pool */
+    bool is_small;        /* its core is compiled with FFALLOC_SMALL */
+    size_t most_granules; /* leaf numbers have 32 bits, and one of them means none; in a small core
+                             sizes of holes have half a word, likewise */
 };
 
 /* How a pool of a number of granules lies in memory; offsets in bytes from the pool's start. */
@@ -37,18 +46,19 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
 {
     size_t word_size = (size_t)1 << machine.word_log2 >> 3;
     size_t fanout = (size_t)1 << machine.fanout_log2;
+    size_t entry_size = machine.is_small ? word_size / 2 : 1;
     struct layout layout = {(granules >> machine.word_log2) + 1, 0, 0, 0, 0, 0};
     size_t nodes_size = 0;
     for (size_t count = layout.leaf_count;;) {
         size_t padded = layout_align_up(count, fanout);
         layout.level_count++;
-        nodes_size += padded;
+        nodes_size += padded * entry_size;
         if (count <= fanout)
             break;
         count = padded >> machine.fanout_log2;
     }
     size_t page_words_size = 0;
-    for (size_t count = page_count_of(granules); count > 0;) {
+    for (size_t count = machine.is_small ? 0 : page_count_of(granules); count > 0;) {
         size_t padded = layout_align_up(count, PAGE_FANOUT);
         layout.page_level_count++;
         page_words_size += padded * sizeof(uint32_t);
@@ -89,15 +99,14 @@ static inline bool layout_fits(struct machine machine, uintptr_t pool_address, s
     return blocks_off <= size && granules <= (size - blocks_off) >> log2;
 }
 
-/* The most granules that fit in `size` bytes, by bisection: 0 if none does. Leaf numbers have 32
- * bits, and one of them means none. */
+/* The most granules that fit in `size` bytes, by bisection: 0 if none does. */
 static inline size_t layout_most_granules(struct machine machine, uintptr_t pool_address,
                                           size_t size, unsigned log2)
 {
     size_t fit = 0;
     size_t limit = size >> log2;
-    if (limit >> machine.word_log2 >= NO_LEAF - 1)
-        limit = (size_t)(NO_LEAF - 1) << machine.word_log2;
+    if (limit > machine.most_granules)
+        limit = machine.most_granules;
     while (fit < limit) {
         size_t middle = fit + (limit - fit + 1) / 2;
         if (layout_fits(machine, pool_address, size, middle, log2))

@@ -169,6 +169,16 @@ HOT void map_take(struct ffalloc_pool *pool, size_t start, size_t from, size_t e
         words->starts |= bit_of(from);
 }
 
+/* Ends the leaf before `from` and those before it inside the block that starts at `start`: what
+ * lies from `from` on is about to be given. */
+static inline void map_split_block(struct ffalloc_pool *pool, size_t start, size_t from)
+{
+    struct leaf *words = &pool->leaves[leaf_of(from)];
+    if (leaf_is_blank(words))
+        *words = (struct leaf){SIZE_MAX, 0};
+    map_mark_run(pool, leaf_of(start) + 1, leaf_of(from), RUN_OF_BLOCK);
+}
+
 /* Makes a block, or what of it lies from `from` on, free up to its end. */
 HOT void map_give(struct ffalloc_pool *pool, size_t from, size_t end)
 {
@@ -181,26 +191,7 @@ HOT void map_give(struct ffalloc_pool *pool, size_t from, size_t end)
         pool->leaves[leaf_of(end)].used &= ~bits_below(end);
 }
 
-#if FFALLOC_SMALL
-
-/* A bit for each position in `mask` at which `count` set bits begin. */
-static inline size_t mask_runs(size_t mask, size_t count)
-{
-    while (--count > 0)
-        mask &= mask >> 1;
-    return mask;
-}
-
-/* The length of the longest run of set bits, 0 if none is set. */
-static inline unsigned mask_longest(size_t mask)
-{
-    unsigned longest = 0;
-    for (; mask; mask &= mask >> 1)
-        longest++;
-    return longest;
-}
-
-#else
+#if !FFALLOC_SMALL
 
 /* One of the steps below: and-s each offset so far with one that is about as far again. */
 static inline size_t run_step(size_t mask, size_t count, unsigned step)
@@ -273,8 +264,6 @@ static inline unsigned mask_longest(size_t mask)
     return (unsigned)(mask != 0) + (runs2 != 0) + (runs3 != 0);
 }
 
-#endif
-
 /* The lowest fit in a leaf that has one (X1). Only the last hole of a leaf can reach beyond it,
  * so it is the one if no other fits. */
 static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t leaf, size_t count)
@@ -283,12 +272,20 @@ static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t lea
     return first_granule_of(leaf) + (runs ? lowest_bit(runs) : leaf_last_hole(&pool->leaves[leaf]));
 }
 
+#endif
+
 /* The free granules of a leaf, but for those of a hole that starts before it. */
 static inline size_t leaf_own_free(const struct ffalloc_pool *pool, size_t leaf)
 {
     size_t free = ~pool->leaves[leaf].used;
     size_t first = first_granule_of(leaf);
     return !(free & 1) || map_hole_start(pool, first) == first ? free : free & (free + 1);
+}
+
+/* Of a leaf's free granules, those after the lowest run of them. */
+static inline size_t after_hole(size_t free)
+{
+    return free & (free + (free & -free));
 }
 
 #endif

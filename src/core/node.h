@@ -4,7 +4,7 @@
  * 16 bytes in one register; else 8 bytes as two words of 32 bits, compared byte by byte in
  * parallel by arithmetic: so also with 32-bit pointers, where pools are small and 16 bytes a loss.
  * Cortex-M4 and its like have instructions for four bytes at once. FFALLOC_PLAIN picks portable
- * arithmetic everywhere, for tests; FFALLOC_SMALL one byte after the other.
+ * arithmetic everywhere, for tests.
  */
 #ifndef FFALLOC_CORE_NODE_H
 #define FFALLOC_CORE_NODE_H
@@ -20,7 +20,7 @@
 #define HOT static inline __attribute__((always_inline))
 #endif
 
-#if defined(__SSE2__) && UINTPTR_MAX > 0xffffffff && !defined(FFALLOC_PLAIN)
+#if defined(__SSE2__) && UINTPTR_MAX > 0xffffffff && !defined(FFALLOC_PLAIN) && !FFALLOC_SMALL
 #define FANOUT_LOG2 4
 #define HAS_SSE2    1
 #else
@@ -30,22 +30,7 @@
 #define FANOUT (1u << FANOUT_LOG2)
 
 #if FFALLOC_SMALL
-
-static inline unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
-{
-    while (from < FANOUT && node[from] < least)
-        from++;
-    return from;
-}
-
-static inline unsigned node_max(const uint8_t *node)
-{
-    unsigned largest = 0;
-    for (unsigned i = 0; i < FANOUT; i++)
-        largest = node[i] > largest ? node[i] : largest;
-    return largest;
-}
-
+/* small.c has its own. */
 #elif HAS_SSE2
 
 /* gcc's header wants stdlib.h for a function that nobody here calls: keep that part out. */

@@ -3,8 +3,8 @@
 #include "calls.h"
 #include "memory.h"
 
-__attribute__((noinline)) static void raise_error(const struct ffalloc_pool *pool,
-                                                  const void *address, enum ffalloc_error kind)
+void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
+                         enum ffalloc_error kind)
 {
     FFALLOC_ASSERT(false);
     if (pool->on_error)
@@ -28,10 +28,10 @@ static bool granule_is_used(const struct ffalloc_pool *pool, size_t granule)
 size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
 {
     size_t granule = ((uintptr_t)address - (uintptr_t)pool->blocks) >> pool->granule_log2;
-    raise_error(pool, address,
-                granule >= pool->granule_count   ? FFALLOC_FOREIGN_POINTER
-                : granule_is_used(pool, granule) ? FFALLOC_NOT_A_BLOCK
-                                                 : FFALLOC_DOUBLE_FREE);
+    ffalloc_raise_error(pool, address,
+                        granule >= pool->granule_count   ? FFALLOC_FOREIGN_POINTER
+                        : granule_is_used(pool, granule) ? FFALLOC_NOT_A_BLOCK
+                                                         : FFALLOC_DOUBLE_FREE);
     return 0;
 }
 
@@ -45,27 +45,6 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
         pool->on_out_of_memory(pool, size, alignment);
     return NULL;
 }
-
-void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
-{
-    size_t end = map_hole_end(pool, start);
-    if (end - start < count) {
-        raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
-        return NULL;
-    }
-    ffalloc_blocks_cut(pool, start, start, end, count);
-    return note_placed(pool, start, count, size);
-}
-
-#if !FFALLOC_SMALL
-
-void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
-{
-    ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
-    return block;
-}
-
-#endif
 
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
 {
@@ -84,32 +63,12 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     return block;
 }
 
-/* Serves a request that a granule's alignment does not answer. */
-__attribute__((noinline)) static void *alloc_aligned(struct ffalloc_pool *pool, size_t alignment,
-                                                     size_t size)
-{
-    size_t count = granules_for(pool, size);
-    size_t hole;
-    size_t at = ffalloc_blocks_aligned_fit(pool, count, alignment >> pool->granule_log2, &hole);
-    if (at == NOT_FOUND)
-        return ffalloc_refuse(pool, size, alignment);
-#if !FFALLOC_SMALL
-    size_t leaf = leaf_of(at);
-    if (leaf == leaf_of(hole) && !leaf_ends_in_hole(&pool->leaves[leaf]))
-        return place_in_leaf(pool, leaf, bit_of(at), count, size);
-#endif
-    if (at == hole)
-        return ffalloc_place(pool, at, count, size);
-    ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);
-    return note_placed(pool, at, count, size);
-}
-
 void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size)
 {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0)
         return NULL;
     return alignment <= bytes_of(pool, 1) ? ffalloc_malloc(pool, size)
-                                          : alloc_aligned(pool, alignment, size);
+                                          : ffalloc_alloc_aligned(pool, alignment, size);
 }
 
 /* Grows the block that ends at `end` by `more` granules if the hole there has as many. */

@@ -43,6 +43,9 @@
  *       has one.
  *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children;
  *       what pads a level is 0.
+ * With FFALLOC_SMALL the tree has half a word per leaf and node, and there are no pages and no
+ * hints: X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf.
+ *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0.
  * Counts
  *   C1  granted_granules - returned_granules is the sum of the blocks, and most_used_granules
  *       is at least that.
@@ -67,7 +70,21 @@
 
 #define NOT_FOUND SIZE_MAX   /* no granule */
 #define NO_LEAF   UINT32_MAX /* no leaf */
-#define SATURATED 255u       /* granules; the tree's bytes count no further */
+
+/*
+ * A size in granules as the tree of largest holes has it, which counts no further than SATURATED.
+ * In a small core that is half a word, and no pool has as many granules.
+ */
+#if !FFALLOC_SMALL
+typedef uint8_t hole_size;
+#define SATURATED 255u
+#elif WORD_LOG2 == 6
+typedef uint32_t hole_size;
+#define SATURATED UINT32_MAX
+#else
+typedef uint16_t hole_size;
+#define SATURATED 65535u
+#endif
 
 /* Granules. Two holes this large cannot start within as many granules: those are a *page*. */
 #define LARGE_LOG2       8u
@@ -109,14 +126,11 @@ struct ffalloc_pool {
     struct leaf *leaves;
     unsigned char *blocks; /* address of granule 0 */
     size_t granule_count;
-    uint8_t granule_log2;        /* bytes */
-    uint8_t level_count;         /* of the tree; the top level has at most FANOUT nodes */
-    uint8_t is_zeroed;           /* granules from high_water_granules on read as zero */
-    uint8_t page_level_count;    /* in use: more when a higher page is; 0 if there are none */
-    uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
-    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
+    uint8_t granule_log2;     /* bytes */
+    uint8_t level_count;      /* of the tree; the top level has at most FANOUT nodes */
+    uint8_t is_zeroed;        /* granules from high_water_granules on read as zero */
+    uint8_t page_level_count; /* in use: more when a higher page is; 0 if there are none */
     uint32_t failed_count;
-    hint hints[HINTS];
     size_t granted_granules;  /* ever, by all requests together */
     size_t returned_granules; /* ever, by all frees */
     size_t most_used_granules;
@@ -127,7 +141,12 @@ struct ffalloc_pool {
     size_t largest_request_size;
     ffalloc_on_error *on_error;
     ffalloc_on_out_of_memory *on_out_of_memory;
-    uint8_t *levels[]; /* level_count of bytes, then page_level_count of words */
+#if !FFALLOC_SMALL
+    uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
+    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
+    hint hints[HINTS];
+#endif
+    hole_size *levels[]; /* level_count of the tree, then page_level_count of words */
 };
 
 /* Granules for a request of `size` bytes: at least one, and no size wraps. */

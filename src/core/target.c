@@ -4,38 +4,42 @@
 #include "layout.h"
 #include "memory.h"
 
-#if !FFALLOC_SMALL
+/* The size of struct ffalloc_pool on a machine; checked where that one's core is compiled. */
+#define HEADER_SIZE(word_log2, is_small)                                                           \
+    ((word_log2) == 6 ? ((is_small) ? 112u : 168u) : ((is_small) ? 60u : 96u))
 
-/* The sizes of struct ffalloc_pool; each is checked where that machine's core is compiled. */
-#define HEADER_SIZE_32 96u
-#define HEADER_SIZE_64 168u
-
-_Static_assert(sizeof(struct ffalloc_pool) == (WORD_LOG2 == 6 ? HEADER_SIZE_64 : HEADER_SIZE_32),
+_Static_assert(sizeof(struct ffalloc_pool) == HEADER_SIZE(WORD_LOG2, FFALLOC_SMALL),
                "the header of a pool has another size than other machines think");
 
+#if !FFALLOC_SMALL
+
 /* 32 bits: Cortex-M, RV32, i386. 64 bits: this one if it has them, else x86-64. */
-static bool is_known(unsigned word_bits, struct machine *machine)
+static bool is_known(unsigned target, struct machine *machine)
 {
-    if (word_bits == 32)
-        *machine = (struct machine){5, 3, HEADER_SIZE_32};
-    else
-        *machine = (struct machine){6, WORD_LOG2 == 6 ? FANOUT_LOG2 : 4, HEADER_SIZE_64};
+    unsigned word_bits = target & ~FFALLOC_TARGET_SMALL;
+    machine->is_small = target & FFALLOC_TARGET_SMALL;
+    machine->word_log2 = word_bits == 32 ? 5 : 6;
+    machine->fanout_log2 = 3;
+    if (word_bits == 64 && !machine->is_small)
+        machine->fanout_log2 = WORD_LOG2 == 6 ? FANOUT_LOG2 : 4;
+    machine->header_size = HEADER_SIZE(machine->word_log2, machine->is_small);
+    machine->most_granules = LAYOUT_MOST_GRANULES(machine->word_log2, machine->is_small);
     return word_bits == 32 || word_bits == 64;
 }
 
-size_t ffalloc_target_pool_size_for(unsigned word_bits, size_t granules, size_t granule)
+size_t ffalloc_target_pool_size_for(unsigned target, size_t granules, size_t granule)
 {
     struct machine machine;
-    if (!is_known(word_bits, &machine))
+    if (!is_known(target, &machine))
         return 0;
     size_t size = layout_pool_size_for(machine, granules, granule);
-    return word_bits == 32 && size > UINT32_MAX ? 0 : size;
+    return machine.word_log2 == 5 && size > UINT32_MAX ? 0 : size;
 }
 
-size_t ffalloc_target_granules(unsigned word_bits, size_t size, size_t granule)
+size_t ffalloc_target_granules(unsigned target, size_t size, size_t granule)
 {
     struct machine machine;
-    unsigned log2 = is_known(word_bits, &machine) ? layout_granule_log2(machine, granule) : 0;
+    unsigned log2 = is_known(target, &machine) ? layout_granule_log2(machine, granule) : 0;
     return log2 ? layout_most_granules(machine, 0, size, log2) : 0;
 }
 

@@ -59,7 +59,7 @@ static bool visit_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t leas
                        ffalloc_visit *visit, void *context)
 {
     size_t free = leaf_own_free(pool, leaf);
-    for (; free; free &= free + (free & -free)) {
+    for (; free; free = after_hole(free)) {
         struct ffalloc_block block = block_at(pool, first_granule_of(leaf) + lowest_bit(free));
         if (block.size >= least_size && !visit(context, &block))
             return false;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ffalloc/ffalloc.h"
 #include "parse.h"
 
 #define DEFAULT_GRANULE 16 /* what max_align_t and glibc promise on x86 */
@@ -41,14 +42,17 @@ static bool parse_fail(const char *text, struct fail_rule *fail)
     return fail->is_set;
 }
 
-/* SIZE, or SIZE:cortex-m or SIZE:rv32 for what that device makes of an array of that size. */
+/* SIZE, or SIZE:cortex-m and the like for what that device makes of an array of that size. */
 static bool read_pool(const char *text, struct options *options)
 {
     char size[32];
     size_t value;
     size_t length = strcspn(text, ":");
-    static const char *const devices[] = {"", ":cortex-m", ":rv32"};
-    int device = parse_choice(text + length, devices, 3);
+    static const char *const devices[] = {"", ":cortex-m", ":rv32", ":cortex-m-small",
+                                          ":rv32-small"};
+    static const unsigned targets[] = {0, 32, 32, 32 | FFALLOC_TARGET_SMALL,
+                                       32 | FFALLOC_TARGET_SMALL};
+    int device = parse_choice(text + length, devices, 5);
     if (length >= sizeof size || device < 0)
         return false;
     memcpy(size, text, length);
@@ -56,7 +60,8 @@ static bool read_pool(const char *text, struct options *options)
     if (!parse_size(size, &value) || value == 0)
         return false;
     options->pool_size = value;
-    options->pool_device = device > 0 ? text + length : NULL;
+    options->pool_device = text + length;
+    options->pool_target = targets[device];
     return true;
 }
 
@@ -291,6 +296,6 @@ void options_read(struct options *options, const struct os_start *start,
             read_variable(options, *variable, text, complain);
     }
     options->fill = options->fill < 0 ? perturb : options->fill;
-    if (options->pool_device && !options->has_granule)
+    if (options->pool_target && !options->has_granule)
         options->granule = DEVICE_GRANULE;
 }

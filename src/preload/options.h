@@ -26,7 +26,8 @@ struct fail_rule {
 struct options {
     size_t pool_size;        /* bytes; 0: as much address space as can be had */
     const char *pool_device; /* ":cortex-m" and the like: the pool is that of a device in an array
-                                of pool_size bytes; NULL: of this machine */
+                                of pool_size bytes; NULL or "": of this machine */
+    unsigned pool_target;    /* the device, for ffalloc_target_granules; 0: this machine */
     size_t granule;          /* bytes */
     bool has_granule;        /* asked for */
     uint64_t check_every;

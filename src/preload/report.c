@@ -102,8 +102,9 @@ static struct report report_now(void)
     size_t granules = report.stats.high_water_size / (report.stats.granule + !report.stats.granule);
     granules += granules == 0;
     if (report.shards_used == 1)
-        report.least_size = heap.options.pool_device
-                                ? ffalloc_target_pool_size_for(32, granules, report.stats.granule)
+        report.least_size = heap.options.pool_target
+                                ? ffalloc_target_pool_size_for(heap.options.pool_target, granules,
+                                                               report.stats.granule)
                                 : ffalloc_pool_size_for(granules, report.stats.granule);
     report.hole_size = report.stats.high_water_size - report.stats.used_size;
     return report;

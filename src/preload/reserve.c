@@ -33,9 +33,10 @@ static size_t reserve_most(size_t limit)
 static size_t memory_for_pool(void)
 {
     const struct options *options = &heap.options;
-    if (!options->pool_device)
+    if (!options->pool_target)
         return options->pool_size;
-    size_t granules = ffalloc_target_granules(32, options->pool_size, options->granule);
+    size_t granules =
+        ffalloc_target_granules(options->pool_target, options->pool_size, options->granule);
     return ffalloc_pool_size_for(granules, options->granule);
 }
 

@@ -74,8 +74,14 @@ void parse_pool_argument(const char *text, char *value, size_t value_size)
     char *size = strdup(text);
     const char *device = text + strcspn(text, ":");
     size[device - text] = '\0';
-    if (*device && strcmp(device, ":cortex-m") != 0 && strcmp(device, ":rv32") != 0)
-        die(STATUS_USAGE, "--pool: '%s' is neither cortex-m nor rv32", device + 1);
+    static const char *const devices[] = {"", ":cortex-m", ":rv32", ":cortex-m-small",
+                                          ":rv32-small"};
+    bool is_known = false;
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        is_known |= strcmp(device, devices[i]) == 0;
+    if (!is_known)
+        die(STATUS_USAGE, "--pool: '%s' is no device (cortex-m, rv32, cortex-m-small, rv32-small)",
+            device + 1);
     snprintf(value, value_size, "%ju%s", (uintmax_t)parse_size_argument("--pool", size), device);
     free(size);
 }

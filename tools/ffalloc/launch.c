@@ -34,7 +34,7 @@ void launch_set(struct launch *launch, const char *name, const char *value)
 static const struct argp_option options[] = {
     {"pool", 'p', "SIZE", 0,
      "exactly so much memory, metadata included, such as 64K, or 64K:cortex-m for what that device "
-     "makes of it; else as much as there is",
+     "makes of it (rv32, cortex-m-small, rv32-small); else as much as there is",
      0},
     {"granule", 'g', "BYTES", 0, "8 to 4096; default 16, of a device 8", 0},
     {"only", 'O', "NAME[,NAME]", 0, "only programs of these names; libc's malloc serves the others",

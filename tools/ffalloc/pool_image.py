@@ -7,18 +7,16 @@ compares it with the library's. Nothing is believed: what contradicts itself is 
 
 import struct
 
-WORD, U8, U32, HINTS = "word", "u8", "u32", "hints"
+WORD, U8, U32 = "word", "u8", "u32"
 FIELDS = (
     ("leaves", WORD), ("blocks", WORD), ("granule_count", WORD),
     ("granule_log2", U8), ("level_count", U8), ("is_zeroed", U8), ("page_level_count", U8),
-    ("loose_0", U32), ("loose_1", U32), ("stale_0", U32), ("stale_1", U32), ("failed_count", U32),
-    ("hints", HINTS),
+    ("failed_count", U32),
     ("granted", WORD), ("returned", WORD), ("most_used", WORD), ("high_water", WORD),
     ("alloc_count", WORD), ("free_count", WORD), ("requested_size", WORD),
     ("largest_request_size", WORD), ("on_error", WORD), ("on_out_of_memory", WORD),
 )
-HINT_COUNT = 9
-HEADER_SIZES = {32: 96, 64: 168}
+MOST_AFTER_FIELDS = {32: 36, 64: 56}  # bytes that only the quick core has; then the levels
 
 
 class NotAPool(Exception):
@@ -26,16 +24,16 @@ class NotAPool(Exception):
 
 
 def header_fields(word_bits):
-    """(name, offset, size) of each field, and the header's size."""
+    """(name, offset, size) of each field, and the size of what they take."""
     word = word_bits // 8
     at = 0
     fields = []
     for name, kind in FIELDS:
-        size = {WORD: word, U8: 1, U32: 4, HINTS: word // 2}[kind]
+        size = {WORD: word, U8: 1, U32: 4}[kind]
         at = (at + size - 1) // size * size
         fields.append((name, at, size))
-        at += size * (HINT_COUNT if kind == HINTS else 1)
-    return fields, (at + word - 1) // word * word
+        at += size
+    return fields, at
 
 
 class Pool:
@@ -52,7 +50,7 @@ class Pool:
         for name, at, width in fields:
             setattr(self, name, int.from_bytes(header[at:at + width], self.order))
         if not (3 <= self.granule_log2 <= 12 and 0 < self.level_count < 24
-                and address < self.leaves < address + size + 64 * self.word
+                and address < self.leaves < address + size + MOST_AFTER_FIELDS[word_bits] + 64 * self.word
                 and self.blocks > self.leaves and self.blocks % (1 << self.granule_log2) == 0
                 and self.granule_count > 0):
             raise NotAPool(f"there is no pool at {address:#x}")

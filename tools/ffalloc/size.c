@@ -22,9 +22,9 @@ struct arguments {
     char **paths;
     size_t path_count;
     size_t granule;
-    uint64_t fits;        /* bytes, 0: not asked */
-    double margin;        /* a part of the pool; below 0: not asked */
-    unsigned target_bits; /* 0: this machine */
+    uint64_t fits;   /* bytes, 0: not asked */
+    double margin;   /* a part of the pool; below 0: not asked */
+    unsigned target; /* of ffalloc_target_pool_size_for; 0: this machine */
     bool is_json;
 };
 
@@ -40,10 +40,13 @@ struct sizing {
 };
 
 static const struct argp_option options[] = {
-    {"granule", 'g', "BYTES", 0, "8 to 4096; default: as recorded, or 16; 8 with --target 32", 0},
+    {"granule", 'g', "BYTES", 0,
+     "8 to 4096; default: as recorded, or 16; 8 with a target of 32 bits", 0},
     {"margin", 'm', "PERCENT", 0, "suggest a pool so much larger, such as 10%", 0},
     {"fits", 'f', "SIZE", 0, "the status is 0 if the pool is at most so large, else 1", 0},
-    {"target", 't', "BITS", 0, "a device of 32 or 64 bits; default: this machine", 0},
+    {"target", 't', "BITS", 0,
+     "a device of 32 or 64 bits, or 32-small or 64-small with FFALLOC_SMALL; default: this machine",
+     0},
     {"json", 'j', NULL, 0, "print an object for each trace", 0},
     {0},
 };
@@ -56,6 +59,21 @@ static double parse_margin(const char *text)
     if (end == text || *end || !(margin >= 0 && margin <= 1000))
         die(STATUS_USAGE, "--margin: '%s' is no percentage", text);
     return margin / 100;
+}
+
+static unsigned parse_target(const char *text)
+{
+    static const struct {
+        const char *text;
+        unsigned target;
+    } targets[] = {{"32", 32},
+                   {"64", 64},
+                   {"32-small", 32 | FFALLOC_TARGET_SMALL},
+                   {"64-small", 64 | FFALLOC_TARGET_SMALL}};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+        if (strcmp(text, targets[i].text) == 0)
+            return targets[i].target;
+    die(STATUS_USAGE, "--target: '%s' is none of 32, 64, 32-small, 64-small", text);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -72,9 +90,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         arguments->fits = parse_size_argument("--fits", text);
         break;
     case 't':
-        if (strcmp(text, "32") != 0 && strcmp(text, "64") != 0)
-            die(STATUS_USAGE, "--target: '%s' is neither 32 nor 64", text);
-        arguments->target_bits = text[0] == '3' ? 32 : 64;
+        arguments->target = parse_target(text);
         break;
     case 'j':
         arguments->is_json = true;
@@ -103,9 +119,19 @@ static const struct argp argp = {
     NULL,
     NULL};
 
+static unsigned target(const struct arguments *arguments)
+{
+    return arguments->target ? arguments->target : sizeof(size_t) * 8;
+}
+
 static unsigned word_bits(const struct arguments *arguments)
 {
-    return arguments->target_bits ? arguments->target_bits : sizeof(size_t) * 8;
+    return target(arguments) & ~FFALLOC_TARGET_SMALL;
+}
+
+static bool is_small(const struct arguments *arguments)
+{
+    return target(arguments) & FFALLOC_TARGET_SMALL;
 }
 
 /* The largest offset that a block's end reaches in a pool of that many usable bytes; 0 if a
@@ -163,7 +189,7 @@ static void size_trace(struct sizing *sizing, const struct arguments *arguments,
     bool has_event = trace_next(trace, &event);
     need_valid(trace);
     size_t granule = replay_granule(trace, arguments->granule);
-    if (!arguments->granule && arguments->target_bits == 32)
+    if (!arguments->granule && word_bits(arguments) == 32)
         granule = 8;
     struct replay *replay = &sizing->replay;
     replay_open(replay, 0, granule);
@@ -183,10 +209,18 @@ static void size_trace(struct sizing *sizing, const struct arguments *arguments,
     if (sizing->has_aligned)
         sizing->min_usable = search(sizing, sizing->min_usable);
     sizing->min_pool = ffalloc_target_pool_size_for(
-        word_bits(arguments), (size_t)(sizing->min_usable / granule), granule);
+        target(arguments), (size_t)(sizing->min_usable / granule), granule);
     if (sizing->min_pool == 0)
-        die(STATUS_FAILED, "%s: %s is more than a pool of %u bits can have", path,
-            person(sizing->min_usable), word_bits(arguments));
+        die(STATUS_FAILED, "%s: %s is more than a%s pool of %u bits can have", path,
+            person(sizing->min_usable), is_small(arguments) ? " small" : "", word_bits(arguments));
+}
+
+static const char *target_text(const struct arguments *arguments)
+{
+    if (is_small(arguments))
+        return word_bits(arguments) == 32 ? " on a small 32-bit target"
+                                          : " on a small 64-bit target";
+    return word_bits(arguments) == 32 ? " on a 32-bit target" : "";
 }
 
 /* The call that set the mark, as "malloc(2048)". */
@@ -223,8 +257,7 @@ static void print_text(const struct sizing *sizing, const struct arguments *argu
     printf("payload peak   %" PRIu64 " bytes (event %" PRIu64 ")\n", replay->payload_peak,
            replay->payload_peak_event);
     printf("minimum pool   %" PRIu64 " bytes (%s)%s: FFALLOC_POOL=%" PRIu64 "\n", sizing->min_pool,
-           person(sizing->min_pool), arguments->target_bits == 32 ? " on a 32-bit target" : "",
-           sizing->min_pool);
+           person(sizing->min_pool), target_text(arguments), sizing->min_pool);
     printf("             = %" PRIu64 " payload + %" PRIu64 " rounding + %" PRIu64
            " holes + %" PRIu64 " metadata\n",
            payload, rounding, holes, sizing->min_pool - sizing->min_usable);
@@ -246,6 +279,7 @@ static void print_json(const struct sizing *sizing, const struct arguments *argu
     cJSON_AddNumberToObject(object, "failed_while_recording", (double)sizing->failed_before);
     cJSON_AddNumberToObject(object, "granule", (double)replay->granule);
     cJSON_AddNumberToObject(object, "target_bits", word_bits(arguments));
+    cJSON_AddBoolToObject(object, "target_small", is_small(arguments));
     cJSON_AddNumberToObject(object, "min_usable", (double)sizing->min_usable);
     cJSON_AddNumberToObject(object, "min_pool", (double)sizing->min_pool);
     cJSON_AddNumberToObject(object, "metadata", (double)(sizing->min_pool - sizing->min_usable));
