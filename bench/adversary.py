@@ -6,6 +6,7 @@ from common import BUILD, built, output_of, skipped
 
 SIZES = [1 << log2 for log2 in range(14, 31, 2)]
 DEVICE_SIZES = [1 << log2 for log2 in range(14, 21, 2)]
+SMALL_SIZES = [1 << log2 for log2 in range(14, 20, 2)]
 SCENARIOS = (
     "holes-too-small", "full-but-last", "defeated-hints", "large-holes", "misaligned-holes", "checkerboard",
 )
@@ -22,9 +23,13 @@ def on_host(size, scenario):
     return malloc, free, aligned
 
 
-def on_device(size, scenario):
-    counts = device.adversary(size, scenario)
+def on_device(size, scenario, program="device.elf"):
+    counts = device.adversary(size, scenario, program)
     return tuple(counts[kind].worst for kind in ("malloc", "free", "aligned"))
+
+
+def on_small_device(size, scenario):
+    return on_device(size, scenario, "device-small.elf")
 
 
 def table(title, sizes, measure):
@@ -84,3 +89,5 @@ def main(_):
         return
     print()
     table("worst single malloc or free, instructions, Cortex-M4 -Os, granule 8 (QEMU)", DEVICE_SIZES, on_device)
+    print()
+    table("the same with FFALLOC_SMALL", SMALL_SIZES, on_small_device)

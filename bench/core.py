@@ -29,9 +29,9 @@ def device_row(trace):
     return device.mean(counts), least / peak
 
 
-def small_mean(trace):
-    least = size_of(built("replay-32"), trace)[0]
-    return device.mean(device.replay(least, trace, "device-small.elf"))
+def small_row(trace):
+    least, peak, _ = size_of(built("replay-32-small"), trace)
+    return device.mean(device.replay(least, trace, "device-small.elf")), least / peak
 
 
 def print_mean(label, rows):
@@ -54,4 +54,4 @@ def main(wanted):
         print("\ncore alone, Cortex-M4 -Os, granule 8, the smallest pool: instructions per call (QEMU, exact),")
         print("then 99.9 % and the worst single malloc, free and realloc without its copy; sizes as above")
         print_mean("geometric mean", [device_row(trace) for trace in chosen])
-        print_mean("with FFALLOC_SMALL", [(small_mean(trace),) for trace in chosen])
+        print_mean("with FFALLOC_SMALL", [small_row(trace) for trace in chosen])

@@ -54,8 +54,8 @@ def replay(pool_size, trace, program="device.elf"):
     return counts
 
 
-def adversary(pool_size, scenario):
-    return run("device.elf", "adversary", pool_size, scenario)[0]
+def adversary(pool_size, scenario, program="device.elf"):
+    return run(program, "adversary", pool_size, scenario)[0]
 
 
 def mean(counts):

@@ -32,6 +32,7 @@ PARTS = {
 LIBC = "void *memcpy(void *t, const void *f, unsigned long n) { return t; }\n" \
        "void *memset(void *t, int b, unsigned long n) { return t; }\n"
 POOLS = (1, 4, 16, 64, 256)
+SMALL = "-DFFALLOC_SMALL=1"
 
 
 def run(*words, **settings):
@@ -56,15 +57,15 @@ def linked(prefix, flags, names, folder, *choices):
     return [max(0, a - b) for a, b in zip(*sizes)]
 
 
-def stack_depths(prefix, flags, folder):
+def stack_depths(prefix, flags, folder, *choices):
     """The deepest stack of each public function, in bytes. A jump to another function at the end of
     one leaves nothing of its own behind."""
     own, calls, jumps = {}, {}, {}
     for source in CORE:
         base = os.path.join(folder, source.stem)
         run(f"{prefix}gcc", *flags, "-std=c11", "-Os", "-ffreestanding", "-fno-builtin",
-            "-ffunction-sections", "-fstack-usage", "-w", "-I", SOURCE / "include", "-c", source, "-o",
-            base + ".o", cwd=folder)
+            "-ffunction-sections", "-fstack-usage", "-w", "-I", SOURCE / "include", *choices, "-c", source,
+            "-o", base + ".o", cwd=folder)
         with open(base + ".su") as file:
             for line in file:
                 place, size, _ = line.split("\t")
@@ -87,7 +88,7 @@ def read_calls(lines, calls, jumps):
     function = None
     lines = [line for line in lines if "RELAX" not in line]
     for line, after in zip(lines, lines[1:] + [""]):
-        start = re.match(r"[0-9a-f]+ <([^>]+)>:", line)
+        start = re.match(r"[0-9a-f]+ <(?!\.L)([^>]+)>:", line)
         if start:
             function = clean(start.group(1))
         target = re.search(r"R_(ARM_THM_CALL|ARM_THM_JUMP24|RISCV_CALL_PLT|RISCV_CALL|RISCV_JAL)\s+(\S+)",
@@ -116,26 +117,30 @@ def main(names):
                 text, data, bss = linked(prefix, flags, functions, folder)
                 print(f"| {target} | {part} | {text} | {data} | {bss} |", flush=True)
             for part in ("malloc, free", "everything"):
-                text, data, bss = linked(prefix, flags, PARTS[part], folder, "-DFFALLOC_SMALL=1")
+                text, data, bss = linked(prefix, flags, PARTS[part], folder, SMALL)
                 print(f"| {target} | {part}, FFALLOC_SMALL | {text} | {data} | {bss} |", flush=True)
             depths[target] = stack_depths(prefix, flags, folder)
+            depths[f"{target}, FFALLOC_SMALL"] = stack_depths(prefix, flags, folder, SMALL)
     print("\nStack, bytes, of the deepest chain of calls.\n")
     print("| target | malloc | free | realloc | aligned_alloc |\n|---|---|---|---|---|")
     for target, depth in depths.items():
         row = (depth[f"ffalloc_{name}"] for name in ("malloc", "free", "realloc", "aligned_alloc"))
         print(f"| {target} | {' | '.join(map(str, row))} |")
     print("\nMetadata of a pool with 32-bit words, granule 8: bytes, and part of the pool.\n")
-    print("| pool | metadata | |\n|---|---|---|")
+    print("| pool | metadata | | FFALLOC_SMALL | |\n|---|---|---|---|---|")
     for kib in POOLS:
-        usable = 8 * target_granules(kib * 1024)
-        print(f"| {kib} KiB | {kib * 1024 - usable} | {100 - 100 * usable / kib / 1024:.1f} % |")
+        row = f"| {kib} KiB |"
+        for target in ("32", "32 | FFALLOC_TARGET_SMALL"):
+            usable = 8 * target_granules(target, kib * 1024)
+            row += f" {kib * 1024 - usable} | {100 - 100 * usable / kib / 1024:.1f} % |"
+        print(row)
 
 
-def target_granules(size):
+def target_granules(target, size):
     """As the core says, of a machine with 32-bit words."""
     program = "#include <ffalloc/ffalloc.h>\n#include <stdio.h>\n#include <stdlib.h>\n" \
               "int main(int c, char **v) { (void)c; " \
-              "printf(\"%zu\", ffalloc_target_granules(32, strtoul(v[1], 0, 0), 8)); }\n"
+              f"printf(\"%zu\", ffalloc_target_granules({target}, strtoul(v[1], 0, 0), 8)); }}\n"
     with tempfile.TemporaryDirectory() as folder:
         source, binary = os.path.join(folder, "main.c"), os.path.join(folder, "main")
         with open(source, "w") as file:
