@@ -15,6 +15,7 @@ struct request {
     size_t alignment; /* granules, a power of two above 1 */
     size_t bias;      /* granule 0's distance from the aligned address below it, in granules */
     size_t mask;      /* a bit for each aligned place in a leaf, if it is the same for all */
+    size_t inner;     /* the mask, or all bits if it is not, and the first bit */
 };
 
 static size_t align_up(const struct request *request, size_t granule)
@@ -62,11 +63,23 @@ HOT size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *re
     return at < end && end - at >= request->count ? at : NOT_FOUND;
 }
 
-/* The first leaf from `leaf` on in which a hole of at least `count` granules starts. */
-static size_t next_leaf(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+/* Whether all holes in a leaf lie in it from end to end and off its aligned places. (Then its byte
+ * counts nothing else, X1: if that says so, one of them is large enough.) */
+HOT bool has_no_fit(const struct leaf *words, const struct request *request)
 {
-    return count > SATURATED ? ffalloc_large_next(pool, leaf, count)
-                             : index_from(pool, leaf, count);
+    return !(~words->used & request->inner) && (!leaf_ends_in_hole(words) || words[1].used & 1);
+}
+
+/* The first leaf after `leaf` in which a hole of at least `count` granules starts. */
+HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    if (count > SATURATED)
+        return ffalloc_large_next(pool, leaf + 1, count);
+    size_t position = leaf & (FANOUT - 1);
+    size_t first = leaf - position;
+    unsigned rest = node_all(pool->levels[0] + first, (unsigned)count) >> position >> 1;
+    return rest ? leaf + 1 + (unsigned)__builtin_ctz(rest)
+                : ffalloc_index_next(pool, first + FANOUT, (unsigned)count);
 }
 
 /* Step 2 of the rule. */
@@ -88,19 +101,23 @@ static size_t aligned_fit(struct ffalloc_pool *pool, size_t count, size_t alignm
      * of one granule number and these two cannot wrap. */
     if (count > pool->granule_count)
         return NOT_FOUND;
-    struct request request = {count, alignment_granules, 0, 0};
+    struct request request = {count, alignment_granules, 0, 0, SIZE_MAX};
     request.bias = ((uintptr_t)pool->blocks >> pool->granule_log2) & (alignment_granules - 1);
     request.mask = aligned_mask(&request, 0);
+    if (alignment_granules <= WORD_BITS)
+        request.inner = request.mask | 1;
 
     unsigned groups = 0;
     size_t group = NOT_FOUND;
     size_t leaf = index_lowest(pool, count);
-    for (; leaf != NOT_FOUND; leaf = next_leaf(pool, leaf + 1, count)) {
-        bool has_one;
+    for (; leaf != NOT_FOUND; leaf = leaf_after(pool, leaf, count)) {
+        bool has_one = true;
         size_t found_hole;
-        size_t found = fit_in_leaf(pool, &request, leaf, &found_hole, &has_one);
-        if (has_one && first_granule_of(leaf) >> GROUP_LOG2 != group) {
-            group = first_granule_of(leaf) >> GROUP_LOG2;
+        size_t found = NOT_FOUND;
+        if (!has_no_fit(&pool->leaves[leaf], &request))
+            found = fit_in_leaf(pool, &request, leaf, &found_hole, &has_one);
+        if (has_one && leaf >> (GROUP_LOG2 - WORD_LOG2) != group) {
+            group = leaf >> (GROUP_LOG2 - WORD_LOG2);
             if (++groups == GROUP_LIMIT + 1) {
                 size_t at = fit_anywhere(pool, &request, hole);
                 if (at != NOT_FOUND)
@@ -123,8 +140,12 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
     if (at == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
     size_t leaf = leaf_of(at);
-    if (leaf == leaf_of(hole) && !leaf_ends_in_hole(&pool->leaves[leaf]))
-        return place_in_leaf(pool, leaf, bit_of(at), count, size);
+    if (leaf == leaf_of(hole)) {
+        if (!leaf_ends_in_hole(&pool->leaves[leaf]))
+            return place_in_leaf(pool, leaf, bit_of(at), count, size);
+        if (bit_of(at) < pool->leaves[leaf].used)
+            return place_before_end(pool, leaf, hole, at, count, size);
+    }
     if (at == hole)
         return ffalloc_place(pool, at, count, size);
     ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);

@@ -71,10 +71,11 @@ HOT void release_to(struct ffalloc_pool *pool, size_t left, size_t from, size_t 
         large_add(pool, leaf, place);
 }
 
-size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
+size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
 {
+    size_t end = map_block_end(pool, start);
     release_to(pool, map_hole_start(pool, start), start, end);
-    return end - start;
+    return note_freed(pool, end - start);
 }
 
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
@@ -97,6 +98,12 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_
 void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
 {
     ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+    return block;
+}
+
+void *ffalloc_after_cut(struct ffalloc_pool *pool, size_t leaf, void *block)
+{
+    ffalloc_index_recount(pool, leaf);
     return block;
 }
 

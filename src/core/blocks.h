@@ -23,9 +23,9 @@ void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, si
 
 #endif
 
-/* Makes a hole of the block from `start` to `end`, merged with a hole on either side. Returns the
- * block's granules. */
-size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end);
+/* Frees the block that starts at `start`: makes it a hole, merged with one on either side. Returns
+ * its granules. */
+size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start);
 
 /* The same of the granules from `from` on of the block from `start` to `end`, which stays. */
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end);

@@ -97,6 +97,23 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size
     return block;
 }
 
+/* A block was placed in a hole that was the largest of its leaf. Returns it. */
+void *ffalloc_after_cut(struct ffalloc_pool *pool, size_t leaf, void *block);
+
+/* Places a block of `count` granules at `start` in `leaf`, in the hole that starts at `hole`: that
+ * lies in the leaf from end to end, and the leaf ends in another one. */
+HOT void *place_before_end(struct ffalloc_pool *pool, size_t leaf, size_t hole, size_t start,
+                           size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t bit = bit_of(start);
+    size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit_of(hole));
+    words->used |= (bit << count) - bit;
+    words->starts |= bit;
+    void *block = note_placed(pool, start, count, size);
+    return hole_count == pool->levels[0][leaf] ? ffalloc_after_cut(pool, leaf, block) : block;
+}
+
 #endif
 
 /* A block of `count` granules was freed; returns `count`. */

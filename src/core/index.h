@@ -117,13 +117,6 @@ HOT size_t index_first(struct ffalloc_pool *pool, size_t count)
     return found;
 }
 
-/* The first such leaf from `leaf` on. */
-HOT size_t index_from(const struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    size_t found = leaf & (FANOUT - 1) ? index_in_node(pool, leaf, count) : NOT_FOUND;
-    return found != NOT_FOUND ? found : ffalloc_index_next(pool, leaf, (unsigned)count);
-}
-
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
  * first that is low enough already ends it. */
 HOT void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)

@@ -145,10 +145,12 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
     size_t lowest = NOT_FOUND;
     if (words_first(top, 0, large_word(count)) < PAGE_FANOUT)
         lowest = next_in_tree(pool, from, count);
-    for (unsigned place = CARVED; place <= GROWN; place++) {
-        size_t leaf = pool->loose[place];
+    /* The lower one first: where that will do the other need not be measured. */
+    unsigned lower = pool->loose[CARVED] < pool->loose[GROWN] ? CARVED : GROWN;
+    for (unsigned i = 0; i < 2; i++) {
+        size_t leaf = pool->loose[lower ^ i];
         if (leaf != NO_LEAF && leaf >= from && leaf < lowest && large_count(pool, leaf) >= count)
-            lowest = leaf;
+            return leaf;
     }
     return lowest;
 }

@@ -12,13 +12,6 @@
  */
 #include "calls.h"
 
-__attribute__((noinline)) static size_t release_anyhow(struct ffalloc_pool *pool, size_t start)
-{
-    size_t end = map_block_end(pool, start);
-    note_freed(pool, end - start);
-    return ffalloc_blocks_release(pool, start, end);
-}
-
 #if FFALLOC_SMALL
 
 static void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
@@ -29,7 +22,7 @@ static void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
 
 static size_t release_block(struct ffalloc_pool *pool, size_t start)
 {
-    return release_anyhow(pool, start);
+    return ffalloc_blocks_release(pool, start);
 }
 
 #else
@@ -58,14 +51,6 @@ __attribute__((noinline)) static void *after_cut(struct ffalloc_pool *pool, size
     return block;
 }
 
-/* The same, to be counted. */
-__attribute__((noinline)) static void *after_cut_before_end(struct ffalloc_pool *pool, size_t leaf,
-                                                            void *block)
-{
-    ffalloc_index_recount(pool, leaf);
-    return block;
-}
-
 /* Carves a block from the front of a loose hole that starts in `leaf` and has at least a page more
  * than the next one; `over` granules of the block lie in that. */
 HOT void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
@@ -89,14 +74,8 @@ __attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, 
     struct leaf *next = words + 1;
     size_t start = leaf_lowest_fit(pool, leaf, count);
     size_t bit = bit_of(start);
-    if (bit < words->used) {
-        size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit);
-        words->used |= (bit << count) - bit;
-        words->starts |= bit;
-        void *block = note_placed(pool, start, count, size);
-        return hole_count == pool->levels[0][leaf] ? after_cut_before_end(pool, leaf, block)
-                                                   : block;
-    }
+    if (bit < words->used)
+        return place_before_end(pool, leaf, start, start, count, size);
     bool is_loose = leaf_is_blank(next);
     if (leaf_is_blank(words) || (is_loose && !is_front_of_loose(pool, leaf)))
         return ffalloc_place(pool, start, count, size);
@@ -182,8 +161,8 @@ HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count
 }
 
 /*
- * Frees a block after which its leaf ends in a hole. Here are the cases in which that starts in the
- * same leaf, and ends in the next one or is a loose one.
+ * Frees a block after which its leaf ends in a hole that starts in it. Here are the cases in which
+ * that ends in the next one or is a loose one.
  */
 __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start)
 {
@@ -194,8 +173,6 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t bit = bit_of(start);
     size_t below = words->used & (bit - 1);
     size_t ends = (words->starts | ~words->used) >> position >> 1;
-    if (!below || (!ends && leaf_is_blank(next)))
-        return release_anyhow(pool, start);
     if (ends && leaf_is_blank(next) && is_front_of_loose(pool, leaf)) {
         words->used = below;
         words->starts ^= bit;
@@ -204,7 +181,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t over = ends ? 0 : lowest_bit(next->starts | ~next->used);
     size_t above = next->used & -((size_t)1 << over);
     if (!above)
-        return release_anyhow(pool, start);
+        return ffalloc_blocks_release(pool, start);
     words->used = below;
     words->starts ^= bit;
     next->used = above;
@@ -223,7 +200,9 @@ HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
     size_t used = words->used ^ (end_bit - bit);
     size_t below = used & (bit - 1);
     size_t above = used & -bit;
-    if (!below || !above)
+    if (!below || (!ends && leaf_is_blank(words + 1)))
+        return ffalloc_blocks_release(pool, start);
+    if (!above)
         return release_at_end(pool, start);
     words->used = used;
     words->starts ^= bit;

@@ -37,14 +37,19 @@
 #define _MM_MALLOC_H_INCLUDED
 #include <emmintrin.h>
 
+/* A bit for each of the node's bytes that is at least `least`. */
+HOT unsigned node_all(const uint8_t *node, unsigned least)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
+    __m128i bound = _mm_set1_epi8((char)least);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes));
+}
+
 /* The first of the node's bytes, from byte `from` on, that is at least `least`; FANOUT if none is.
  */
 HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
-    __m128i bound = _mm_set1_epi8((char)least);
-    int at_least = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes));
-    return (unsigned)__builtin_ctz((unsigned)at_least >> from << from | 1u << FANOUT);
+    return (unsigned)__builtin_ctz(node_all(node, least) >> from << from | 1u << FANOUT);
 }
 
 static inline unsigned vector_max(__m128i bytes)
@@ -121,6 +126,19 @@ HOT uint32_t node_word(const uint8_t *byte)
     word = __builtin_bswap32(word);
 #endif
     return word;
+}
+
+/* Bit 7 of each byte, gathered in one number: the product has bit 8 i + 7 at 24 + i. */
+static inline unsigned gathered(uint32_t found)
+{
+    return (found >> 7) * 0x01020408u >> 24;
+}
+
+static inline unsigned node_all(const uint8_t *node, unsigned least)
+{
+    uint32_t bound = least * 0x01010101u;
+    return gathered(bytes_at_least(node_word(node), bound)) |
+           gathered(bytes_at_least(node_word(node + 4), bound)) << 4;
 }
 
 HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)

@@ -126,10 +126,11 @@ void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, s
     release_to(pool, from, from, end);
 }
 
-size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start, size_t end)
+size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
 {
+    size_t end = map_block_end(pool, start);
     release_to(pool, map_hole_start(pool, start), start, end);
-    return end - start;
+    return note_freed(pool, end - start);
 }
 
 /* The lowest aligned fit among the holes of at least `least` granules that start in the first so
