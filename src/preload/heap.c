@@ -28,7 +28,6 @@ bool heap_is_ready(struct shard *shard)
     struct ffalloc_pool *pool = ffalloc_init_with(start, heap.shard_size, &config);
     if (!pool)
         return false;
-    shard->purge_size = PURGE_STEP;
     shard->poisoned_end = start + metadata_size;
     annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, start + metadata_size,
                     heap.shard_size - metadata_size);

@@ -31,14 +31,14 @@
 
 #define SHARD_LIMIT 16
 
-/* Bytes freed in a shard after which it looks for memory to give back, at least. */
-#define PURGE_STEP ((size_t)32 << 20)
+/* Bytes freed in a shard after which it looks at how much is still in use. */
+#define PURGE_STEP ((size_t)16 << 20)
 
 struct shard {
     struct lock lock;
     struct ffalloc_pool *pool;   /* NULL until first used */
-    size_t freed_size;           /* bytes, since memory was last given back */
-    size_t purge_size;           /* when freed_size gets there, look for memory to give back */
+    size_t freed_size;           /* bytes, since the last look at how much is in use */
+    size_t most_used;            /* bytes, of the looks since memory was last given back */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
     struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));
@@ -125,7 +125,8 @@ static inline void heap_unlock(struct shard *shard)
         lock_give(&shard->lock);
 }
 
-/* Gives memory of large holes back, the shard's lock being held (purge.c). */
+/* Gives memory of large holes back if much less is in use than was, the shard's lock being held
+ * (purge.c). */
 void heap_purge(struct shard *shard);
 
 /* Zeroes a block, of which nothing from `touched_end` on was ever touched, by pages. */
@@ -137,7 +138,7 @@ bool heap_trim(void);
 static inline void heap_note_freed(struct shard *shard, size_t size)
 {
     shard->freed_size += size;
-    if (__builtin_expect(shard->freed_size >= shard->purge_size, 0))
+    if (__builtin_expect(shard->freed_size >= PURGE_STEP, 0))
         heap_purge(shard);
 }
 
