@@ -274,12 +274,22 @@ static inline size_t leaf_lowest_fit(const struct ffalloc_pool *pool, size_t lea
 
 #endif
 
+/* Whether a hole that starts before a leaf reaches it; the leaf is not inside a run of blank ones.
+ */
+static inline bool leaf_continues_hole(const struct leaf *leaf, bool is_first)
+{
+    if (is_first || leaf->used & 1)
+        return false;
+    return leaf_is_blank(leaf - 1) ? !(leaf[-1].starts & RUN_OF_BLOCK)
+                                   : leaf_ends_in_hole(leaf - 1);
+}
+
 /* The free granules of a leaf, but for those of a hole that starts before it. */
 static inline size_t leaf_own_free(const struct ffalloc_pool *pool, size_t leaf)
 {
-    size_t free = ~pool->leaves[leaf].used;
-    size_t first = first_granule_of(leaf);
-    return !(free & 1) || map_hole_start(pool, first) == first ? free : free & (free + 1);
+    const struct leaf *words = &pool->leaves[leaf];
+    size_t free = ~words->used;
+    return leaf_continues_hole(words, leaf == 0) ? free & (free + 1) : free;
 }
 
 /* Of a leaf's free granules, those after the lowest run of them. */

@@ -133,25 +133,32 @@ size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
     return note_freed(pool, end - start);
 }
 
-/* The lowest aligned fit among the holes of at least `least` granules that start in the first so
- * many groups in which such holes start, or NOT_FOUND. Sets `hole` to where it lies. */
-static size_t fit(struct ffalloc_pool *pool, size_t count, size_t mask, size_t least,
-                  unsigned groups, size_t *hole)
+/* The first place from `granule` on whose address is a multiple of `mask` + 1 granules. */
+static size_t align_up(const struct ffalloc_pool *pool, size_t granule, size_t mask)
 {
     size_t bias = (uintptr_t)pool->blocks >> pool->granule_log2;
+    return ((granule + bias + mask) & ~mask) - bias;
+}
+
+/* The hole that step 1, 2 or 3 of the rule of ffalloc_aligned_alloc finds, or NOT_FOUND. A function
+ * of its own, so that its stack is given back before the deeper calls. */
+__attribute__((noinline)) static size_t find_hole(const struct ffalloc_pool *pool, size_t count,
+                                                  size_t mask, unsigned step)
+{
+    size_t least = step == 2 ? count + mask : count;
+    unsigned groups = 0;
     size_t group = NOT_FOUND;
     size_t leaf = 0;
     for (; (leaf = ffalloc_index_next(pool, leaf, saturated(least))) != NOT_FOUND; leaf++) {
-        if (first_granule_of(leaf) >> GROUP_LOG2 != group && groups-- == 0)
+        if (leaf >> (GROUP_LOG2 - WORD_LOG2) != group && ++groups > GROUP_LIMIT && step == 1)
             break;
-        group = first_granule_of(leaf) >> GROUP_LOG2;
+        group = leaf >> (GROUP_LOG2 - WORD_LOG2);
         for (size_t own = leaf_own_free(pool, leaf); own; own = after_hole(own)) {
             size_t start = first_granule_of(leaf) + lowest_bit(own);
             size_t end = map_hole_end(pool, start);
-            size_t at = ((start + bias + mask) & ~mask) - bias;
-            *hole = start;
+            size_t at = align_up(pool, start, mask);
             if (end - start >= least && at < end && end - at >= count)
-                return at;
+                return start;
         }
         if (!mask) { /* the index promised one */
             ffalloc_raise_error(pool, address_of(pool, first_granule_of(leaf)), FFALLOC_DAMAGED);
@@ -165,14 +172,12 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
 {
     size_t count = granules_for(pool, size);
     size_t mask = (alignment - 1) >> pool->granule_log2;
-    size_t hole;
-    size_t at = fit(pool, count, mask, count, GROUP_LIMIT, &hole);
-    if (at == NOT_FOUND && mask)
-        at = fit(pool, count, mask, count + mask, (unsigned)-1, &hole);
-    if (at == NOT_FOUND && mask)
-        at = fit(pool, count, mask, count, (unsigned)-1, &hole);
-    if (at == NOT_FOUND)
+    size_t hole = NOT_FOUND;
+    for (unsigned step = 1; step <= (mask ? 3 : 1) && hole == NOT_FOUND; step++)
+        hole = find_hole(pool, count, mask, step);
+    if (hole == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
+    size_t at = align_up(pool, hole, mask);
     cut(pool, at, hole, at, count);
     return note_placed(pool, at, count, size);
 }
