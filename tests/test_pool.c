@@ -253,7 +253,18 @@ Test(misuse, without_a_hook_is_ignored)
     cr_assert(stats_of(pool).free_count == 1);
 }
 
-#if !FFALLOC_SMALL /* which leaves them out */
+#if FFALLOC_SMALL
+
+Test(pool, a_small_core_counts_granules_in_half_a_word)
+{
+    size_t most = (SIZE_MAX >> sizeof(size_t) * 4) - 1;
+    size_t size = ffalloc_pool_size_for(most, 8);
+    cr_assert(size != 0);
+    cr_assert(ffalloc_pool_size_for(most + 1, 8) == 0);
+    cr_assert(ffalloc_metadata_size(size + 100000, 8) == size - most * 8);
+}
+
+#else /* a small core leaves these out */
 
 Test(pool_target, this_machine_is_one_of_its_targets)
 {
