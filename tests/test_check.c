@@ -163,6 +163,11 @@ static void high_node(struct ffalloc_pool *pool)
 
 #if !FFALLOC_SMALL
 
+static void level_out_of_use(struct ffalloc_pool *pool)
+{
+    pool->level_count--;
+}
+
 /* A page with a word. */
 static size_t page_with_word(const struct ffalloc_pool *pool)
 {
@@ -291,7 +296,8 @@ static const struct {
     BREAK("X1", byte_of_a_leaf_without_holes),
     BREAK("X2", low_node),
     BREAK("X2", high_node),
-#if !FFALLOC_SMALL /* which has neither hints nor pages */
+#if !FFALLOC_SMALL /* which has all levels in use, and neither hints nor pages */
+    BREAK("X2", level_out_of_use),
     BREAK("X3", high_hint),
     BREAK("X3", descending_hints),
     BREAK("X3", hint_out_of_the_pool),

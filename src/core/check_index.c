@@ -54,6 +54,10 @@ static bool check_tree(struct audit *audit)
                 return false;
         }
     }
+    const uint8_t *top = pool->levels[pool->level_count - 1u];
+    for (size_t node = FANOUT; node <= last; node++)
+        if (!ffalloc_require(audit, top[node] == 0, "X2", node << shift))
+            return false;
     return true;
 }
 

@@ -3,6 +3,9 @@
 
 #if !FFALLOC_SMALL
 
+/* In use before a higher leaf has a byte: calls look at levels[1] without asking. */
+#define FIRST_LEVELS 2u
+
 /* A search in so few levels starts at the top; in more, at the hint. */
 #define FEW_LEVELS 4u
 
@@ -82,7 +85,13 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
     size_t node = leaf;
-    for (unsigned level = 1; level < pool->level_count; level++) {
+    for (unsigned level = 1;; level++) {
+        if (level == pool->level_count) {
+            if (node < FANOUT)
+                return;
+            pool->levels[level][0] = (uint8_t)node_max(pool->levels[level - 1]);
+            pool->level_count++;
+        }
         node >>= FANOUT_LOG2;
         uint8_t *byte = &pool->levels[level][node];
         if (*byte >= largest)
@@ -145,6 +154,9 @@ void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 
 void ffalloc_index_init(struct ffalloc_pool *pool)
 {
+    pool->tree_level_count = pool->level_count;
+    if (pool->level_count > FIRST_LEVELS)
+        pool->level_count = FIRST_LEVELS;
     pool->loose[CARVED] = NO_LEAF;
     pool->loose[GROWN] = NO_LEAF;
     for (unsigned i = 0; i < STALE_NODES; i++)

@@ -34,7 +34,8 @@
  *       but in a blank leaf. 255 stands for 255 and more. (The lowest leaf with a byte of n has
  *       a hole of n: that other hole would have been found before.)
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. A
- *       stale node of levels[1] may be higher than its children.
+ *       stale node of levels[1] may be higher than its children. The levels in use are one or two
+ *       at first, and more when a leaf beyond them has a byte: all bytes beyond are 0.
  *   X3  No hole of hint_least(i) granules or more starts in a leaf below hints[i], and the hints
  *       ascend.
  * Large holes
@@ -127,7 +128,7 @@ struct ffalloc_pool {
     unsigned char *blocks; /* address of granule 0 */
     size_t granule_count;
     uint8_t granule_log2;     /* bytes */
-    uint8_t level_count;      /* of the tree; the top level has at most FANOUT nodes */
+    uint8_t level_count;      /* of the tree, in use: the top level has at most FANOUT nodes */
     uint8_t is_zeroed;        /* granules from high_water_granules on read as zero */
     uint8_t page_level_count; /* in use: more when a higher page is; 0 if there are none */
     uint32_t failed_count;
@@ -145,8 +146,9 @@ struct ffalloc_pool {
     uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
     uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
     hint hints[HINTS];
+    uint8_t tree_level_count; /* whether in use or not; then in levels[] come the pages' */
 #endif
-    hole_size *levels[]; /* level_count of the tree, then page_level_count of words */
+    hole_size *levels[];
 };
 
 /* Granules for a request of `size` bytes: at least one, and no size wraps. */
