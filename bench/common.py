@@ -40,8 +40,9 @@ def skipped(what):
 
 
 def find_peers():
-    """The allocators to compare, with the library to preload; glibc has none."""
-    peers = {"glibc": None, "ffalloc": BUILD / "libffalloc.so"}
+    """The allocators to compare, with the library to preload: glibc's own too, for a program may be
+    linked with another malloc (Debian's redis-server with jemalloc)."""
+    peers = {"glibc": "libc.so.6", "ffalloc": BUILD / "libffalloc.so"}
     for name, file in PEERS.items():
         found = [path for folder in LIBRARY_FOLDERS if (path := pathlib.Path(folder, file)).exists()]
         if found:

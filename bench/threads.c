@@ -5,13 +5,17 @@
  *
  *   threads MODE THREADS SECONDS
  *
- *   independent   each thread replaces random blocks of its own
- *   server        the same, and each thread hands its blocks to a successor and ends now and then
- *                 (the load of Larson and Krishnan, "Memory Allocation for Long-Running Server
- *                 Applications", 1998): blocks are freed by threads that did not allocate them
- *   pipeline      pairs of threads: one allocates and writes, the other reads and frees
- *   short-lived   threads that make 2000 calls each come and go
+ *   independent        each thread replaces random blocks of its own
+ *   server             the same, and each thread hands its blocks to a successor and ends now and
+ *                      then (the load of Larson and Krishnan, "Memory Allocation for Long-Running
+ *                      Server Applications", 1998): blocks are freed by threads that did not
+ *                      allocate them
+ *   pipeline           pairs of threads: one allocates and writes, the other reads and frees
+ *   pipeline-apart     the same, those that allocate on one core and those that free on another
+ *   pipeline-together  the same, both threads of a pair on one core
+ *   short-lived        threads that make 2000 calls each come and go
  */
+#define _GNU_SOURCE /* CPU_SET */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -174,6 +178,32 @@ static void *consume(void *argument)
     }
 }
 
+enum placement { ANYWHERE, APART, TOGETHER };
+
+static void start(struct worker *worker, enum placement placement, void *(*work)(void *))
+{
+    unsigned number = (unsigned)(worker - workers);
+    unsigned second = placement == APART ? number % 2 : number / 2 % 2;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    if (placement != ANYWHERE) {
+        cpu_set_t cores;
+        if (sched_getaffinity(0, sizeof cores, &cores) || CPU_COUNT(&cores) < 2) {
+            fputs("threads: there is but one core\n", stderr);
+            exit(1);
+        }
+        int core = 0;
+        while (!CPU_ISSET(core, &cores) || second-- > 0)
+            core++;
+        CPU_ZERO(&cores);
+        CPU_SET(core, &cores);
+        pthread_attr_setaffinity_np(&attributes, sizeof cores, &cores);
+    }
+    if (pthread_create(&worker->thread, &attributes, work, worker))
+        abort();
+    pthread_attr_destroy(&attributes);
+}
+
 static double now(void)
 {
     struct timespec time;
@@ -185,36 +215,38 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
+        enum placement placement;
         void *(*even)(void *);
         void *(*odd)(void *);
-    } modes[] = {{"independent", work_independently, work_independently},
-                 {"server", keep_server, keep_server},
-                 {"pipeline", produce, consume},
-                 {"short-lived", keep_short_lived, keep_short_lived}};
+    } modes[] = {{"independent", ANYWHERE, work_independently, work_independently},
+                 {"server", ANYWHERE, keep_server, keep_server},
+                 {"pipeline", ANYWHERE, produce, consume},
+                 {"pipeline-apart", APART, produce, consume},
+                 {"pipeline-together", TOGETHER, produce, consume},
+                 {"short-lived", ANYWHERE, keep_short_lived, keep_short_lived}};
     unsigned count = argc == 4 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
     double seconds = argc == 4 ? strtod(argv[3], NULL) : 0;
-    for (unsigned mode = 0; count > 0 && count <= THREAD_MOST && mode < 4; mode++) {
+    for (unsigned mode = 0;
+         count > 0 && count <= THREAD_MOST && mode < sizeof modes / sizeof *modes; mode++) {
         if (strcmp(argv[1], modes[mode].name) != 0)
             continue;
         for (unsigned i = 0; i < count; i++)
             workers[i].seed = 88172645463325252u + i * 1234567u;
-        double start = now();
+        double begin = now();
         for (unsigned i = 0; i < count; i++)
-            if (pthread_create(&workers[i].thread, NULL, i % 2 ? modes[mode].odd : modes[mode].even,
-                               &workers[i]))
-                abort();
+            start(&workers[i], modes[mode].placement, i % 2 ? modes[mode].odd : modes[mode].even);
         nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)},
                   NULL);
         uint64_t calls = 0;
         for (unsigned i = 0; i < count; i++)
             calls += workers[i].call_count;
-        double taken = now() - start;
+        double taken = now() - begin;
         is_over = true;
         for (unsigned i = 0; i < count; i++)
             pthread_join(workers[i].thread, NULL);
         printf("%.3f\n", (double)calls / taken * 1e-6);
         return 0;
     }
-    fputs("usage: threads independent|server|pipeline|short-lived THREADS SECONDS\n", stderr);
+    fputs("usage: threads MODE THREADS SECONDS (threads.c has the modes)\n", stderr);
     return 2;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The programs of the bench run and count; what they count is for bench/run to judge."""
 
+import os
 import pathlib
 import struct
 import tempfile
@@ -44,7 +45,8 @@ class Bench(unittest.TestCase):
                 self.assertEqual(aligned > 0, scenario == "misaligned-holes")
 
     def test_loads_of_several_threads(self):
-        for mode in ("independent", "server", "pipeline", "short-lived"):
+        placed = ("pipeline-apart", "pipeline-together") if len(os.sched_getaffinity(0)) > 1 else ()
+        for mode in ("independent", "server", "pipeline", *placed, "short-lived"):
             with self.subTest(mode):
                 self.assertGreater(self.numbers("threads", mode, 2, 0.05)[0], 0)
 
