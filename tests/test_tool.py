@@ -86,6 +86,24 @@ class Size(ToolCase):
         self.assert_one_line(done, "does not fit.*1 too few")
         self.tool("size", f"--fits={pool}", "--margin=1%", trace, status=1)
 
+    def test_prints_the_variables_of_that_pool(self):
+        words = [need("mawk"), "BEGIN { for (i = 0; i < 900; i++) a[i] = i; print length(a) }"]
+        trace = self.record(*words)
+        for arguments, more in (([], ""), (["--granule=32"], " FFALLOC_GRANULE=32"),
+                                (["--target=32"], ""), (["--target=32-small"], ""),
+                                (["--target=32", "--granule=16"], " FFALLOC_GRANULE=16")):
+            with self.subTest(arguments=arguments):
+                text = self.tool("size", *arguments, trace).stdout
+                found = re.search(r"FFALLOC_POOL=(\d+)(:\S+)?(.*)", text)
+                self.assertEqual(found[3], more)
+                granule = ["--granule=" + more[-2:]] if more else []
+                for less, has_failed in ((0, False), (1, True)):
+                    pool = f"{int(found[1]) - less}{found[2] or ''}"
+                    done = self.tool("run", "--stats=json", f"--pool={pool}", *granule, "--", *words,
+                                     status=None)
+                    self.assertEqual(self.stats_of(done)["failed_count"] > 0, has_failed, pool)
+        self.assertNotIn("FFALLOC_POOL", self.tool("size", "--target=64-small", trace).stdout)
+
     def test_names_the_call_that_needs_the_last_of_it(self):
         trace = self.record(CHILDREN / "places")
         mark = self.object("size", "--json", trace)["set_by"]

@@ -223,6 +223,23 @@ static const char *target_text(const struct arguments *arguments)
     return word_bits(arguments) == 32 ? " on a 32-bit target" : "";
 }
 
+/* The variables with which a desktop run has exactly that pool, after a colon; of another 64-bit
+ * machine's there are none. */
+static const char *variables_text(const struct sizing *sizing, const struct arguments *arguments)
+{
+    static char text[80];
+    static const char *const devices[] = {":cortex-m", ":cortex-m-small"};
+    bool is_device = word_bits(arguments) == 32;
+    size_t granule = sizing->replay.granule;
+    if (!is_device && is_small(arguments))
+        return "";
+    int length = snprintf(text, sizeof text, ": FFALLOC_POOL=%" PRIu64 "%s", sizing->min_pool,
+                          is_device ? devices[is_small(arguments)] : "");
+    if (granule != (is_device ? 8 : 2 * sizeof(size_t)))
+        snprintf(text + length, sizeof text - (size_t)length, " FFALLOC_GRANULE=%zu", granule);
+    return text;
+}
+
 /* The call that set the mark, as "malloc(2048)". */
 static const char *call_text(const struct trace_event *asked)
 {
@@ -256,8 +273,8 @@ static void print_text(const struct sizing *sizing, const struct arguments *argu
                sizing->failed_before);
     printf("payload peak   %" PRIu64 " bytes (event %" PRIu64 ")\n", replay->payload_peak,
            replay->payload_peak_event);
-    printf("minimum pool   %" PRIu64 " bytes (%s)%s: FFALLOC_POOL=%" PRIu64 "\n", sizing->min_pool,
-           person(sizing->min_pool), target_text(arguments), sizing->min_pool);
+    printf("minimum pool   %" PRIu64 " bytes (%s)%s%s\n", sizing->min_pool,
+           person(sizing->min_pool), target_text(arguments), variables_text(sizing, arguments));
     printf("             = %" PRIu64 " payload + %" PRIu64 " rounding + %" PRIu64
            " holes + %" PRIu64 " metadata\n",
            payload, rounding, holes, sizing->min_pool - sizing->min_usable);
