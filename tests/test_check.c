@@ -244,12 +244,13 @@ static void high_page_node(struct ffalloc_pool *pool)
 
 static void wrong_used_count(struct ffalloc_pool *pool)
 {
-    pool->returned_granules++;
+    pool->spare_granules++;
 }
 
 static void wrong_peak(struct ffalloc_pool *pool)
 {
-    pool->most_used_granules = used_granules(pool) - 1;
+    pool->spare_granules -= pool->most_used_granules;
+    pool->most_used_granules = 0;
 }
 
 static void low_mark(struct ffalloc_pool *pool)
@@ -264,8 +265,22 @@ static void mark_beyond_the_pool(struct ffalloc_pool *pool)
 
 static void wrong_block_count(struct ffalloc_pool *pool)
 {
-    pool->alloc_count++;
+    pool->alloc_count = 1;
 }
+
+#if !FFALLOC_SMALL
+
+static void too_quick(struct ffalloc_pool *pool)
+{
+    pool->quick_size = bytes_of(pool, QUICK_GRANULES) + 1;
+}
+
+static void quick_beyond_the_largest(struct ffalloc_pool *pool)
+{
+    pool->largest_request_size = pool->quick_size - 1;
+}
+
+#endif
 
 #define BREAK(rule, function)                                                                      \
     {                                                                                              \
@@ -317,6 +332,10 @@ static const struct {
     BREAK("C2", low_mark),
     BREAK("C2", mark_beyond_the_pool),
     BREAK("C3", wrong_block_count),
+#if !FFALLOC_SMALL
+    BREAK("C4", too_quick),
+    BREAK("C4", quick_beyond_the_largest),
+#endif
 };
 
 Test(check, finds_each_broken_invariant_and_names_it)

@@ -135,6 +135,7 @@ static size_t aligned_fit(struct ffalloc_pool *pool, size_t count, size_t alignm
 void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size)
 {
     size_t count = granules_for(pool, size);
+    note_request(pool, size);
     size_t hole;
     size_t at = aligned_fit(pool, count, alignment >> pool->granule_log2, &hole);
     if (at == NOT_FOUND)

@@ -101,6 +101,13 @@ void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
     return block;
 }
 
+void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block)
+{
+    if (index_lower_leaf(pool, leaf, (unsigned)mask_longest_from_4(free, mask_runs_of_4(free))))
+        return ffalloc_after_loss(pool, leaf, block);
+    return block;
+}
+
 void *ffalloc_after_cut(struct ffalloc_pool *pool, size_t leaf, void *block)
 {
     ffalloc_index_recount(pool, leaf);

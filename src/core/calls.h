@@ -50,24 +50,36 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_
 
 #endif
 
-/* `count` more granules are used, up to granule `end`, by a request of `size` bytes. */
-HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end, size_t size)
+/* Bytes asked for, whether they are served or not. */
+static inline void note_request(struct ffalloc_pool *pool, size_t size)
 {
-    pool->granted_granules += count;
+    if (!FFALLOC_STATISTICS || size <= pool->largest_request_size)
+        return;
+    pool->largest_request_size = size;
+#if !FFALLOC_SMALL
+    size_t most = bytes_of(pool, QUICK_GRANULES);
+    pool->quick_size = size < most ? size : most;
+#endif
+}
+
+/* `count` more granules are used, up to granule `end`. */
+HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end)
+{
+    if (FFALLOC_STATISTICS)
+        pool->granted_granules += count;
     if (end > pool->high_water_granules)
         pool->high_water_granules = end;
-    if (!FFALLOC_STATISTICS)
-        return;
-    if (used_granules(pool) > pool->most_used_granules)
-        pool->most_used_granules = used_granules(pool);
-    if (size > pool->largest_request_size)
-        pool->largest_request_size = size;
+    bool is_peak = __builtin_sub_overflow(pool->spare_granules, count, &pool->spare_granules);
+    if (FFALLOC_STATISTICS && is_peak) {
+        pool->most_used_granules -= pool->spare_granules;
+        pool->spare_granules = 0;
+    }
 }
 
 /* A block was placed; returns its address. */
 HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
-    note_used(pool, count, start + count, size);
+    note_used(pool, count, start + count);
     pool->alloc_count++;
     if (FFALLOC_STATISTICS)
         pool->requested_size += size;
@@ -79,6 +91,9 @@ HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, siz
 
 /* A block was placed in a leaf whose largest hole was also the largest of its node. Returns it. */
 void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block);
+
+/* A block was placed in a leaf that does not end in a hole. Returns it. */
+void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block);
 
 /*
  * Places a block of `count` granules at `bit` of a leaf that does not end in a hole; they are free.
@@ -92,7 +107,9 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size
     words->used = used;
     words->starts |= bit;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
-    if (index_lower_leaf(pool, leaf, mask_longest(~used)))
+    if (mask_runs_of_4(~used))
+        return ffalloc_after_placed(pool, leaf, ~used, block);
+    if (index_lower_leaf(pool, leaf, mask_longest_below_4(~used)))
         return ffalloc_after_loss(pool, leaf, block);
     return block;
 }
@@ -119,8 +136,7 @@ HOT void *place_before_end(struct ffalloc_pool *pool, size_t leaf, size_t hole, 
 /* A block of `count` granules was freed; returns `count`. */
 HOT size_t note_freed(struct ffalloc_pool *pool, size_t count)
 {
-    pool->returned_granules += count;
-    pool->free_count++;
+    pool->spare_granules += count;
     return count;
 }
 

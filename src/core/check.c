@@ -85,6 +85,21 @@ static bool check_leaves(struct audit *audit)
     return true;
 }
 
+static bool check_quick(struct audit *audit)
+{
+#if !FFALLOC_SMALL
+    const struct ffalloc_pool *pool = audit->pool;
+    return ffalloc_require(
+        audit,
+        pool->quick_size <= bytes_of(pool, QUICK_GRANULES) &&
+            (!FFALLOC_STATISTICS || pool->quick_size <= pool->largest_request_size),
+        "C4", 0);
+#else
+    (void)audit;
+    return true;
+#endif
+}
+
 static bool check_blocks(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
@@ -102,7 +117,7 @@ static bool check_blocks(struct audit *audit)
            ffalloc_require(audit, !FFALLOC_STATISTICS || pool->most_used_granules >= block_granules,
                            "C1", 0) &&
            ffalloc_require(audit, used_end <= pool->high_water_granules, "C2", used_end) &&
-           ffalloc_require(audit, pool->alloc_count - pool->free_count == used_count, "C3", 0);
+           ffalloc_require(audit, used_count <= pool->alloc_count, "C3", 0) && check_quick(audit);
 }
 
 bool ffalloc_check(const struct ffalloc_pool *pool, struct ffalloc_fault *fault)

@@ -127,10 +127,9 @@ HOT size_t index_first(struct ffalloc_pool *pool, size_t count)
  * first that is low enough already ends it. */
 HOT void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
-    hint *lower = pool->hints + hint_of(count);
-    while (*lower > leaf) {
-        *lower = (hint)leaf;
-        if (lower-- == pool->hints)
+    for (size_t place = hint_of(count); pool->hints[place] > leaf; place--) {
+        pool->hints[place] = (hint)leaf;
+        if (place == 0)
             break;
     }
 }

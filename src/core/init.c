@@ -63,6 +63,9 @@ struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
     pool->is_zeroed = config->is_zeroed;
     pool->on_error = config->on_error;
     pool->on_out_of_memory = config->on_out_of_memory;
+#if !FFALLOC_SMALL && !FFALLOC_STATISTICS
+    pool->quick_size = bytes_of(pool, QUICK_GRANULES);
+#endif
     init_levels(pool, &layout);
     init_hole(pool);
     return pool;

@@ -14,9 +14,8 @@
 
 #if FFALLOC_SMALL
 
-static void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
+static void *serve(struct ffalloc_pool *pool, size_t size)
 {
-    (void)count;
     return ffalloc_alloc_aligned(pool, bytes_of(pool, 1), size);
 }
 
@@ -134,14 +133,32 @@ __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, siz
                : ffalloc_place(pool, first_granule_of(leaf), count, size);
 }
 
-HOT void *serve(struct ffalloc_pool *pool, size_t count, size_t size)
+/* Not quick, or larger than any before. */
+__attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool, size_t size)
 {
-    if (count > 8)
-        return count > SATURATED ? malloc_large(pool, count, size) : malloc_far(pool, count, size);
-    size_t leaf = pool->hints[count - 1];
-    if (pool->levels[0][leaf] < count)
-        return malloc_far(pool, count, size);
-    return malloc_in(pool, leaf, count, size);
+    size_t count = granules_for(pool, size);
+    note_request(pool, size);
+    return count > SATURATED ? malloc_large(pool, count, size) : malloc_far(pool, count, size);
+}
+
+/*
+ * A leaf that does not end in a hole is looked at without asking for its byte: if it has a run of
+ * enough free granules, that is a hole, and by the hint there is no lower one (X3).
+ */
+HOT void *serve(struct ffalloc_pool *pool, size_t size)
+{
+    if (size - 1 >= pool->quick_size) /* 0, too */
+        return malloc_unusual(pool, size);
+    size_t place = (size - 1) >> pool->granule_log2;
+    size_t leaf = pool->hints[place];
+    const struct leaf *words = &pool->leaves[leaf];
+    if (leaf_ends_in_hole(words))
+        return pool->levels[0][leaf] > place ? malloc_at_end(pool, leaf, place + 1, size)
+                                             : malloc_far(pool, place + 1, size);
+    size_t runs = mask_runs_to_8(~words->used, place + 1);
+    if (!runs)
+        return malloc_far(pool, place + 1, size);
+    return place_in_leaf(pool, leaf, runs & -runs, place + 1, size);
 }
 
 __attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
@@ -189,6 +206,23 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), count);
 }
 
+/* Frees a block before which its leaf has no used granule. Here are the cases in which the hole
+ * ends in this leaf, and starts in it or the one before. */
+__attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *pool, size_t start,
+                                                         size_t above)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    if (!above || leaf == 0 || leaf_is_blank(words - 1))
+        return ffalloc_blocks_release(pool, start);
+    size_t count = highest_bit(words->used ^ above) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    size_t before = leading_zeros(words[-1].used);
+    words->used = above;
+    words->starts ^= bit_of(start);
+    note_freed(pool, count);
+    return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), count);
+}
+
 /* Frees the block that starts at `start`; returns its granules. */
 HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
 {
@@ -200,13 +234,13 @@ HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
     size_t used = words->used ^ (end_bit - bit);
     size_t below = used & (bit - 1);
     size_t above = used & -bit;
-    if (!below || (!ends && leaf_is_blank(words + 1)))
-        return ffalloc_blocks_release(pool, start);
+    if (!below)
+        return release_at_start(pool, start, above);
     if (!above)
         return release_at_end(pool, start);
     words->used = used;
     words->starts ^= bit;
-    size_t count = note_freed(pool, lowest_bit(end_bit) - (start & (WORD_BITS - 1)));
+    size_t count = note_freed(pool, lowest_bit(end_bit) - (unsigned)(start & (WORD_BITS - 1)));
     return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, count);
 }
 
@@ -214,16 +248,15 @@ HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
 
 void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size)
 {
-    return serve(pool, granules_for(pool, size), size);
+    return serve(pool, size);
 }
 
+/* NULL is no pool's, and so the short way need not ask for it. */
 static inline size_t release(struct ffalloc_pool *pool, void *block)
 {
     size_t start;
-    if (!block)
-        return 0;
     if (!decode(pool, block, &start))
-        return ffalloc_wrong_pointer(pool, block);
+        return block ? ffalloc_wrong_pointer(pool, block) : 0;
     FFALLOC_TRACE_FREE(pool, block);
     return release_block(pool, start);
 }

@@ -39,8 +39,7 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 {
     pool->failed_count++;
     FFALLOC_TRACE_FAIL(pool, size);
-    if (FFALLOC_STATISTICS && size > pool->largest_request_size)
-        pool->largest_request_size = size;
+    note_request(pool, size);
     if (pool->on_out_of_memory)
         pool->on_out_of_memory(pool, size, alignment);
     return NULL;
@@ -89,12 +88,13 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
     if (count > before) {
         if (!grow(pool, start, end, count - before))
             return false;
-        note_used(pool, count - before, start + count, size);
+        note_request(pool, size);
+        note_used(pool, count - before, start + count);
         if (FFALLOC_STATISTICS)
             pool->requested_size += bytes_of(pool, count - before);
     } else if (count < before) {
         ffalloc_blocks_trim(pool, start, start + count, end);
-        pool->returned_granules += before - count;
+        pool->spare_granules += before - count;
     }
     FFALLOC_TRACE_RESIZE(pool, address_of(pool, start), size);
     return true;

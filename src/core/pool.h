@@ -48,10 +48,11 @@
  * hints: X1  levels[0][leaf] is the size in granules of the largest hole that starts in the leaf.
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0.
  * Counts
- *   C1  granted_granules - returned_granules is the sum of the blocks, and most_used_granules
- *       is at least that.
+ *   C1  most_used_granules - spare_granules is the sum of the blocks, and most_used_granules is at
+ *       least that.
  *   C2  high_water_granules is not below the end of the highest block.
- *   C3  There are alloc_count - free_count blocks.
+ *   C3  alloc_count is at least the number of blocks.
+ *   C4  quick_size is at most largest_request_size, and QUICK_GRANULES.
  */
 #ifndef FFALLOC_CORE_POOL_H
 #define FFALLOC_CORE_POOL_H
@@ -108,8 +109,9 @@ typedef uint16_t hint;
 /* Sizes of 1 to 8 granules have a hint of their own, the last one is for 16 and more. With these
  * and the stale nodes, the header leaves a pool of 1024 bytes 110 granules of 8, or 51 of 16 with
  * 64 bits. */
-#define HINTS       9u
-#define STALE_NODES 2u /* a power of two */
+#define HINTS          9u
+#define QUICK_GRANULES 8u /* the short way of malloc looks no further than one hint */
+#define STALE_NODES    2u /* a power of two */
 
 /* What a run of blank leaves lies in (M3). */
 #define RUN_OF_HOLE  ((size_t)0)
@@ -132,19 +134,19 @@ struct ffalloc_pool {
     uint8_t is_zeroed;        /* granules from high_water_granules on read as zero */
     uint8_t page_level_count; /* in use: more when a higher page is; 0 if there are none */
     uint32_t failed_count;
-    size_t granted_granules;  /* ever, by all requests together */
-    size_t returned_granules; /* ever, by all frees */
+    size_t granted_granules; /* ever, by all requests together */
     size_t most_used_granules;
+    size_t spare_granules; /* what is used now, and this, is most_used_granules */
     size_t high_water_granules;
     size_t alloc_count;
-    size_t free_count;
-    size_t requested_size; /* ever, of all successful requests together */
     size_t largest_request_size;
+    size_t requested_size; /* ever, of all successful requests together */
     ffalloc_on_error *on_error;
     ffalloc_on_out_of_memory *on_out_of_memory;
 #if !FFALLOC_SMALL
     uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
     uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
+    size_t quick_size; /* bytes; larger requests, and of 0, do not take the short way of malloc */
     hint hints[HINTS];
     uint8_t tree_level_count; /* whether in use or not; then in levels[] come the pages' */
 #endif
@@ -170,7 +172,7 @@ static inline void *address_of(const struct ffalloc_pool *pool, size_t granule)
 
 static inline size_t used_granules(const struct ffalloc_pool *pool)
 {
-    return pool->granted_granules - pool->returned_granules;
+    return pool->most_used_granules - pool->spare_granules;
 }
 
 /* The number of leaves, the sentinel's included. */

@@ -171,6 +171,7 @@ __attribute__((noinline)) static size_t find_hole(const struct ffalloc_pool *poo
 void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size)
 {
     size_t count = granules_for(pool, size);
+    note_request(pool, size);
     size_t mask = (alignment - 1) >> pool->granule_log2;
     size_t hole = NOT_FOUND;
     for (unsigned step = 1; step <= (mask ? 3 : 1) && hole == NOT_FOUND; step++)

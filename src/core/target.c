@@ -6,7 +6,7 @@
 
 /* The size of struct ffalloc_pool on a machine; checked where that one's core is compiled. */
 #define HEADER_SIZE(word_log2, is_small)                                                           \
-    ((word_log2) == 6 ? ((is_small) ? 112u : 168u) : ((is_small) ? 60u : 96u))
+    ((word_log2) == 6 ? ((is_small) ? 104u : 168u) : ((is_small) ? 56u : 96u))
 
 _Static_assert(sizeof(struct ffalloc_pool) == HEADER_SIZE(WORD_LOG2, FFALLOC_SMALL),
                "the header of a pool has another size than other machines think");

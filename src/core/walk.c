@@ -86,8 +86,24 @@ static bool count_hole(void *context, const struct ffalloc_block *block)
     return true;
 }
 
+/* All starts but the sentinel; no block starts in a run of blank leaves. */
+static size_t count_blocks(const struct ffalloc_pool *pool)
+{
+    size_t count = 0;
+    for (size_t leaf = 0; leaf < leaf_count_of(pool->granule_count); leaf++) {
+        const struct leaf *words = &pool->leaves[leaf];
+        if (leaf_is_blank(words))
+            leaf += (words->starts >> 1) - 1; /* M3 */
+        else
+            for (size_t starts = words->starts; starts; starts &= starts - 1)
+                count++;
+    }
+    return count - 1;
+}
+
 void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
 {
+    size_t block_count = count_blocks(pool);
     size_t most_used = FFALLOC_STATISTICS ? pool->most_used_granules : pool->granule_count;
     *stats = (struct ffalloc_stats){
         .granule = bytes_of(pool, 1),
@@ -99,9 +115,9 @@ void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
         .largest_hole_size = 0, /* the holes are counted below */
         .smallest_hole_size = 0,
         .hole_count = 0,
-        .block_count = pool->alloc_count - pool->free_count,
+        .block_count = block_count,
         .alloc_count = pool->alloc_count,
-        .free_count = pool->free_count,
+        .free_count = pool->alloc_count - block_count,
         .failed_count = pool->failed_count,
         .largest_request_size = pool->largest_request_size,
         .slack_total_size =
@@ -124,7 +140,11 @@ void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
 void ffalloc_reset_marks(struct ffalloc_pool *pool)
 {
     pool->most_used_granules = used_granules(pool);
+    pool->spare_granules = 0;
     pool->largest_request_size = 0;
+#if !FFALLOC_SMALL && FFALLOC_STATISTICS
+    pool->quick_size = 0;
+#endif
     pool->high_water_granules = map_hole_start(pool, pool->granule_count);
     pool->is_zeroed = 0;
 }
