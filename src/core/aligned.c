@@ -141,12 +141,8 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
     if (at == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
     size_t leaf = leaf_of(at);
-    if (leaf == leaf_of(hole)) {
-        if (!leaf_ends_in_hole(&pool->leaves[leaf]))
-            return place_in_leaf(pool, leaf, bit_of(at), count, size);
-        if (bit_of(at) < pool->leaves[leaf].used)
-            return place_before_end(pool, leaf, hole, at, count, size);
-    }
+    if (leaf == leaf_of(hole) && bit_of(at) < pool->leaves[leaf].used)
+        return place_in_leaf(pool, leaf, bit_of(at), count, size);
     if (at == hole)
         return ffalloc_place(pool, at, count, size);
     ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);

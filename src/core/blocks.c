@@ -6,12 +6,17 @@
 /* The index after a hole from `start` to `end` in the map lost what lies below `rest`. */
 HOT void index_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
 {
-    size_t leaf = leaf_of(rest);
-    if (leaf != leaf_of(start))
-        index_piece_lost(pool, leaf, end - first_granule_of(leaf), end - rest);
-    else if (end - rest >= SATURATED)
-        return; /* 255 before and after */
-    index_lost(pool, leaf_of(start), end - start);
+    size_t leaf = leaf_of(start);
+    size_t rest_leaf = leaf_of(rest);
+    bool is_largest = pool->levels[0][leaf] == saturated(end - start);
+    if (rest_leaf == leaf) {
+        if (is_largest && end - rest < SATURATED)
+            ffalloc_index_lower(pool, leaf);
+        return;
+    }
+    if (is_largest)
+        ffalloc_index_lower(pool, leaf);
+    index_piece_lost(pool, rest_leaf, end - first_granule_of(rest_leaf), end - rest);
 }
 
 void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end,
@@ -108,9 +113,26 @@ void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, 
     return block;
 }
 
-void *ffalloc_after_cut(struct ffalloc_pool *pool, size_t leaf, void *block)
+void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
+                          void *block)
 {
-    ffalloc_index_recount(pool, leaf);
+    const struct leaf *words = &pool->leaves[leaf];
+    size_t below = words->used & (bit - 1);
+    size_t hole = below ? highest_bit(below) + 1 : 0;
+    if (lowest_bit(words->used & -(bit << count)) - hole != pool->levels[0][leaf])
+        return block;
+    /* The last hole is no larger, so it ends in the next leaf, or with this one. */
+    size_t last = leading_zeros(words->used);
+    if (!leaf_is_blank(words + 1))
+        last += lowest_bit(words[1].used);
+    return ffalloc_after_last(pool, leaf, last, block);
+}
+
+void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, void *block)
+{
+    unsigned longest = mask_longest(~pool->leaves[leaf].used);
+    if (index_lower_leaf(pool, leaf, longest > rest ? longest : (unsigned)rest))
+        return ffalloc_after_loss(pool, leaf, block);
     return block;
 }
 

@@ -95,40 +95,34 @@ void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block);
 /* A block was placed in a leaf that does not end in a hole. Returns it. */
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block);
 
+/* A block of `count` granules was placed at `bit` of a leaf that ends in another hole. Returns it.
+ */
+void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
+                          void *block);
+
+/* A leaf's largest hole was its last, of which `rest` granules remain. Returns `block`. */
+void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, void *block);
+
 /*
- * Places a block of `count` granules at `bit` of a leaf that does not end in a hole; they are free.
- * The leaf's byte is counted anew whichever hole was taken: that is cheaper than to ask.
+ * Places a block of `count` granules at `bit` of a leaf, in a hole that does not reach the leaf's
+ * end. If none does, the leaf's byte is counted anew whichever hole was taken: that is cheaper than
+ * to ask.
  */
 HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
                         size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
-    size_t used = words->used | ((bit << (count - 1) << 1) - bit);
+    size_t used = words->used | ((bit << count) - bit);
     words->used = used;
     words->starts |= bit;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
+    if (leaf_ends_in_hole(words))
+        return ffalloc_after_inner(pool, leaf, bit, count, block);
     if (mask_runs_of_4(~used))
         return ffalloc_after_placed(pool, leaf, ~used, block);
     if (index_lower_leaf(pool, leaf, mask_longest_below_4(~used)))
         return ffalloc_after_loss(pool, leaf, block);
     return block;
-}
-
-/* A block was placed in a hole that was the largest of its leaf. Returns it. */
-void *ffalloc_after_cut(struct ffalloc_pool *pool, size_t leaf, void *block);
-
-/* Places a block of `count` granules at `start` in `leaf`, in the hole that starts at `hole`: that
- * lies in the leaf from end to end, and the leaf ends in another one. */
-HOT void *place_before_end(struct ffalloc_pool *pool, size_t leaf, size_t hole, size_t start,
-                           size_t count, size_t size)
-{
-    struct leaf *words = &pool->leaves[leaf];
-    size_t bit = bit_of(start);
-    size_t hole_count = lowest_bit(words->used & -bit) - lowest_bit(bit_of(hole));
-    words->used |= (bit << count) - bit;
-    words->starts |= bit;
-    void *block = note_placed(pool, start, count, size);
-    return hole_count == pool->levels[0][leaf] ? ffalloc_after_cut(pool, leaf, block) : block;
 }
 
 #endif

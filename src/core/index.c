@@ -147,6 +147,22 @@ void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
         ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
 }
 
+void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf)
+{
+    const struct leaf *words = &pool->leaves[leaf];
+    size_t longest = 0;
+    if (!leaf_is_blank(words)) {
+        longest = mask_longest(~words->used);
+        if (leaf_ends_in_hole(words)) {
+            size_t start = first_granule_of(leaf) + leaf_last_hole(words);
+            size_t last = map_hole_end(pool, start) - start;
+            longest = last > longest ? last : longest;
+        }
+    }
+    if (index_lower_leaf(pool, leaf, saturated(longest)))
+        ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+}
+
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 {
     ffalloc_index_set(pool, leaf, ffalloc_index_count(pool, leaf));

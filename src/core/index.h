@@ -67,6 +67,10 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
 /* Passes on to the levels above that the largest byte of a node of levels[1] was lowered. */
 void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node);
 
+/* Lowers the byte of a leaf, of which the largest hole is no more, to what is counted from the map.
+ * No hole starts in it if it is blank. */
+void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf);
+
 /* Sets the byte of a leaf to what is counted from the map. */
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
@@ -89,14 +93,14 @@ static inline size_t hint_least(size_t place)
     return place < 8 ? place + 1 : LARGEST_HINT;
 }
 
-/* The first leaf from `leaf` on, in its node, in which a hole of `count` granules starts, or
- * NOT_FOUND. */
-HOT size_t index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+/* Finds the first leaf from `leaf` on, in its node, in which a hole of `count` granules starts. */
+HOT bool index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t count, size_t *found)
 {
-    size_t position = leaf & (FANOUT - 1);
+    unsigned position = (unsigned)leaf & (FANOUT - 1);
     size_t first = leaf - position;
-    unsigned found = node_first(pool->levels[0] + first, (unsigned)position, (unsigned)count);
-    return found < FANOUT ? first + found : NOT_FOUND;
+    unsigned child = node_first(pool->levels[0] + first, position, (unsigned)count);
+    *found = first + child;
+    return child < FANOUT;
 }
 
 /* No hole of `count` granules starts below `leaf`. */
@@ -104,7 +108,7 @@ static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, si
 {
     if (count > LARGEST_HINT)
         return;
-    hint now = leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
+    hint now = WORD_LOG2 == 6 || leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
     for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
          place < HINTS && pool->hints[place] < now; place++)
         pool->hints[place] = now;
@@ -115,8 +119,8 @@ static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, si
 HOT size_t index_first(struct ffalloc_pool *pool, size_t count)
 {
     size_t leaf = pool->hints[hint_of(count)];
-    size_t found = index_in_node(pool, leaf, count);
-    if (found == NOT_FOUND)
+    size_t found;
+    if (!index_in_node(pool, leaf, count, &found))
         found = ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
     if (found != NOT_FOUND)
         index_raise_hints(pool, count, found);
@@ -144,11 +148,11 @@ HOT bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned large
 }
 
 /* Lowers a leaf's byte to `smaller`, if it is higher; returns whether the levels above must follow.
- */
+ * (What is counted from the bits may be more than the byte, X1: then that stays.) */
 HOT bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned smaller)
 {
     unsigned before = pool->levels[0][leaf];
-    if (smaller == before)
+    if (smaller >= before)
         return false;
     pool->levels[0][leaf] = (uint8_t)smaller;
     return pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] == before;
@@ -161,13 +165,6 @@ HOT void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
         ffalloc_index_raise(pool, leaf, saturated(count));
 }
 
-/* A piece of `count` granules that began in `leaf` does so no more, or is smaller now. */
-HOT void index_lost(struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    if (saturated(count) == pool->levels[0][leaf])
-        ffalloc_index_recount(pool, leaf);
-}
-
 /* Of the hole that begins before `leaf` or with it, whose piece there was of `count` granules, only
  * the last `rest` remain. */
 HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t rest)
@@ -176,7 +173,7 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
     if (byte < saturated(rest))
         index_gained(pool, leaf, rest);
     else if (byte > rest && byte <= count)
-        ffalloc_index_recount(pool, leaf);
+        ffalloc_index_lower(pool, leaf);
 }
 
 /* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */

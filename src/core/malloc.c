@@ -42,14 +42,6 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     return ffalloc_place(pool, large_start(pool, leaf), count, size);
 }
 
-/* The byte of a leaf that lost a hole is to be `now`. */
-__attribute__((noinline)) static void *after_cut(struct ffalloc_pool *pool, size_t leaf,
-                                                 unsigned now, void *block)
-{
-    ffalloc_index_set(pool, leaf, now);
-    return block;
-}
-
 /* Carves a block from the front of a loose hole that starts in `leaf` and has at least a page more
  * than the next one; `over` granules of the block lie in that. */
 HOT void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
@@ -62,75 +54,123 @@ HOT void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
     index_gained(pool, leaf + 1, SATURATED);
 }
 
+/* Starts a block at the last hole of a leaf, which has `here` granules of the leaf, and takes of
+ * these what it needs. */
+HOT void take_last(struct leaf *words, size_t here, size_t count)
+{
+    size_t bit = (size_t)1 << (WORD_BITS - here);
+    words->starts |= bit;
+    words->used |= (count < here ? bit << count : 0) - bit;
+}
+
+/* As malloc_last, where the next leaf is blank: here are the cases of a loose hole. */
+__attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf,
+                                                           size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t here = leading_zeros(words->used);
+    size_t start = first_granule_of(leaf + 1) - here;
+    size_t over = count - here; /* or negative */
+    if (!is_front_of_loose(pool, leaf) || (count >= here && over - 1 >= WORD_BITS - 1))
+        return ffalloc_place(pool, start, count, size);
+    void *block = note_placed(pool, start, count, size);
+    take_last(words, here, count);
+    if (count < here)
+        return block;
+    carve_loose(pool, leaf, over);
+    return ffalloc_after_last(pool, leaf, 0, block);
+}
+
+/* As malloc_last, where the leaf is blank, or does not end in a hole: then its byte is wrong, and
+ * that is told. */
+__attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, size_t leaf,
+                                                    size_t count, size_t size)
+{
+    return ffalloc_place(pool, first_granule_of(leaf), count, size);
+}
+
 /*
- * Serves a request from a leaf that ends in a hole. Here are the cases in which no leaf but this
- * one and the next is concerned.
+ * Serves a request from the last hole of a leaf, which reaches its end and is the lowest that will
+ * do. Here is the case in which it ends in the next one.
  */
-__attribute__((noinline)) static void *malloc_at_end(struct ffalloc_pool *pool, size_t leaf,
-                                                     size_t count, size_t size)
+__attribute__((noinline)) static void *malloc_last(struct ffalloc_pool *pool, size_t leaf,
+                                                   size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
-    size_t start = leaf_lowest_fit(pool, leaf, count);
-    size_t bit = bit_of(start);
-    if (bit < words->used)
-        return place_before_end(pool, leaf, start, start, count, size);
-    bool is_loose = leaf_is_blank(next);
-    if (leaf_is_blank(words) || (is_loose && !is_front_of_loose(pool, leaf)))
-        return ffalloc_place(pool, start, count, size);
-    size_t here = WORD_BITS - (start & (WORD_BITS - 1));
-    size_t hole_count = is_loose ? SATURATED : here + lowest_bit(next->used);
-    size_t over = count - here; /* or negative */
-    if (count > hole_count || (count > here && over >= WORD_BITS) || (is_loose && over == 0))
+    if ((ptrdiff_t)words->used <= 0)
+        return malloc_blank(pool, leaf, count, size);
+    if (leaf_is_blank(next))
+        return malloc_before_blank(pool, leaf, count, size);
+    size_t here = leading_zeros(words->used);
+    size_t hole_count = here + lowest_bit(next->used);
+    size_t start = first_granule_of(leaf + 1) - here;
+    if (count > hole_count)
         return ffalloc_place(pool, start, count, size);
 
     void *block = note_placed(pool, start, count, size);
-    words->starts |= bit;
-    size_t rest = 0; /* of the hole, as far as it starts in this leaf */
-    if (count < here) {
-        words->used |= (bit << count) - bit;
-        rest = is_loose ? SATURATED : hole_count - count;
-    } else {
-        words->used |= -bit;
-        if (is_loose) {
-            carve_loose(pool, leaf, over);
-        } else {
-            next->used |= ((size_t)1 << over) - 1;
-            index_piece_lost(pool, leaf + 1, hole_count - here, hole_count - count);
-        }
+    size_t rest = hole_count - count;
+    take_last(words, here, count);
+    if (count >= here) {
+        next->used |= bits_below(count - here);
+        index_piece_lost(pool, leaf + 1, hole_count - here, rest);
+        rest = 0;
     }
-    if (pool->levels[0][leaf] != hole_count || rest == hole_count)
-        return block;
-    size_t longest = mask_longest(~words->used);
-    return after_cut(pool, leaf, (unsigned)(longest > rest ? longest : rest), block);
+    return pool->levels[0][leaf] == hole_count ? ffalloc_after_last(pool, leaf, rest, block)
+                                               : block;
 }
 
-/* Serves a request of less than WORD_BITS granules from the leaf that has the lowest hole for it.
- */
-HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+/* The lowest of the places `runs` in a leaf is in its last hole, and that reaches the leaf's end;
+ * or there is none. */
+HOT bool is_beyond_inner_holes(size_t runs, size_t used)
 {
-    const struct leaf *words = &pool->leaves[leaf];
-    if (leaf_ends_in_hole(words))
-        return malloc_at_end(pool, leaf, count, size);
-    size_t runs = mask_runs(~words->used, count);
-    size_t bit = runs & -runs;
-    if (!bit) /* the byte is wrong: to be told */
-        return ffalloc_place(pool, first_granule_of(leaf), count, size);
-    return place_in_leaf(pool, leaf, bit, count, size);
+    return (runs & -runs) - 1 >= used;
 }
 
-/* The hint is too low, or there is none for just this size. */
-__attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t count,
-                                                  size_t size)
+/* Serves a request of up to SATURATED granules from the leaf that has the lowest hole for it. */
+HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t runs, size_t count, size_t size)
 {
-    size_t leaf = index_first(pool, count);
+    if (is_beyond_inner_holes(runs, pool->leaves[leaf].used))
+        return malloc_last(pool, leaf, count, size);
+    return place_in_leaf(pool, leaf, runs & -runs, count, size);
+}
+
+/* No leaf of the node from `leaf` on has a hole for the request; nor has one before. */
+__attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool, size_t leaf,
+                                                      size_t count, size_t size)
+{
+    leaf = ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    if (count < WORD_BITS)
-        return malloc_in(pool, leaf, count, size);
-    return leaf_ends_in_hole(&pool->leaves[leaf])
-               ? malloc_at_end(pool, leaf, count, size)
-               : ffalloc_place(pool, first_granule_of(leaf), count, size);
+    index_raise_hints(pool, count, leaf);
+    size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
+    return malloc_in(pool, leaf, runs, count, size);
+}
+
+/* The hint is too low. */
+__attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t leaf,
+                                                  size_t count, size_t size)
+{
+    if (count > QUICK_GRANULES)
+        __builtin_unreachable();
+    size_t found;
+    if (!index_in_node(pool, leaf, count, &found))
+        return malloc_farther(pool, leaf, count, size);
+    index_raise_hints(pool, count, found);
+    return malloc_in(pool, found, mask_runs_to_8(~pool->leaves[found].used, count), count, size);
+}
+
+/* Of more granules than are quick. */
+__attribute__((noinline)) static void *malloc_more(struct ffalloc_pool *pool, size_t count,
+                                                   size_t size)
+{
+    size_t leaf = pool->hints[hint_of(count)];
+    size_t found;
+    if (!index_in_node(pool, leaf, count, &found))
+        return malloc_farther(pool, leaf, count, size);
+    index_raise_hints(pool, count, found);
+    size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[found].used, count) : 0;
+    return malloc_in(pool, found, runs, count, size);
 }
 
 /* Not quick, or larger than any before. */
@@ -138,12 +178,12 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
 {
     size_t count = granules_for(pool, size);
     note_request(pool, size);
-    return count > SATURATED ? malloc_large(pool, count, size) : malloc_far(pool, count, size);
+    return count > SATURATED ? malloc_large(pool, count, size) : malloc_more(pool, count, size);
 }
 
 /*
- * A leaf that does not end in a hole is looked at without asking for its byte: if it has a run of
- * enough free granules, that is a hole, and by the hint there is no lower one (X3).
+ * The hint's leaf is looked at without asking for its byte: if a run of enough free granules in it
+ * ends in it, that is a hole, and by the hint there is no lower one (X3).
  */
 HOT void *serve(struct ffalloc_pool *pool, size_t size)
 {
@@ -151,14 +191,12 @@ HOT void *serve(struct ffalloc_pool *pool, size_t size)
         return malloc_unusual(pool, size);
     size_t place = (size - 1) >> pool->granule_log2;
     size_t leaf = pool->hints[place];
-    const struct leaf *words = &pool->leaves[leaf];
-    if (leaf_ends_in_hole(words))
-        return pool->levels[0][leaf] > place ? malloc_at_end(pool, leaf, place + 1, size)
-                                             : malloc_far(pool, place + 1, size);
-    size_t runs = mask_runs_to_8(~words->used, place + 1);
-    if (!runs)
-        return malloc_far(pool, place + 1, size);
-    return place_in_leaf(pool, leaf, runs & -runs, place + 1, size);
+    size_t used = pool->leaves[leaf].used;
+    size_t runs = mask_runs_to_8(~used, place + 1);
+    if (!is_beyond_inner_holes(runs, used))
+        return place_in_leaf(pool, leaf, runs & -runs, place + 1, size);
+    return pool->levels[0][leaf] > place ? malloc_last(pool, leaf, place + 1, size)
+                                         : malloc_far(pool, leaf, place + 1, size);
 }
 
 __attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
