@@ -2,7 +2,7 @@
 /* Each numbered invariant of src/core/pool.h is broken on purpose, and ffalloc_check names it. */
 #include <string.h>
 
-#include "../src/core/index.h"
+#include "../src/core/hints.h"
 #include "unit.h"
 
 static _Alignas(64) unsigned char memory[1 << 20];
@@ -10,7 +10,8 @@ static unsigned char saved[1 << 20];
 
 /*
  * Leaves 0 to a few: blocks of one granule and holes of two; then large holes of 300 granules,
- * four of them in the tree, between blocks of 300; and the loose ones, the last freed and the rest.
+ * four of them in the tree, between blocks of 300; and the loose ones, the rest and, with hints,
+ * the last freed.
  */
 static struct ffalloc_pool *example(void)
 {
@@ -155,7 +156,7 @@ static void low_node(struct ffalloc_pool *pool)
 
 static void high_node(struct ffalloc_pool *pool)
 {
-#if !FFALLOC_SMALL
+#if HAS_HINTS
     pool->stale[0] = NO_LEAF;
 #endif
     pool->levels[1][0] = 254;
@@ -174,9 +175,11 @@ static size_t page_with_word(const struct ffalloc_pool *pool)
     return page_of_leaf(leaf_of_large(pool));
 }
 
+#if HAS_HINTS
+
 static void high_hint(struct ffalloc_pool *pool)
 {
-    pool->hints[HINTS - 1] = (hint)pool->loose[CARVED];
+    pool->hints[HINTS - 1] = pool->loose[CARVED];
 }
 
 static void descending_hints(struct ffalloc_pool *pool)
@@ -187,8 +190,10 @@ static void descending_hints(struct ffalloc_pool *pool)
 
 static void hint_out_of_the_pool(struct ffalloc_pool *pool)
 {
-    pool->hints[HINTS - 1] = HINT_MOST;
+    pool->hints[HINTS - 1] = UINT32_MAX;
 }
+
+#endif
 
 static void forgotten_page(struct ffalloc_pool *pool)
 {
@@ -204,6 +209,8 @@ static void page_without_a_hole(struct ffalloc_pool *pool)
 {
     page_level(pool, 0)[page_with_word(pool) + 1] = LARGE;
 }
+
+#if HAS_HINTS
 
 static void page_of_a_loose_hole(struct ffalloc_pool *pool)
 {
@@ -229,6 +236,15 @@ static void loose_out_of_the_pool(struct ffalloc_pool *pool)
 {
     pool->loose[GROWN] = (uint32_t)leaf_of(pool->granule_count) + 1;
 }
+
+#else
+
+static void page_of_a_loose_hole(struct ffalloc_pool *pool)
+{
+    page_level(pool, 0)[large_page(map_hole_start(pool, pool->granule_count))] = LARGE;
+}
+
+#endif
 
 static void low_page_node(struct ffalloc_pool *pool)
 {
@@ -313,17 +329,21 @@ static const struct {
     BREAK("X2", high_node),
 #if !FFALLOC_SMALL /* which has all levels in use, and neither hints nor pages */
     BREAK("X2", level_out_of_use),
+#if HAS_HINTS
     BREAK("X3", high_hint),
     BREAK("X3", descending_hints),
     BREAK("X3", hint_out_of_the_pool),
+#endif
     BREAK("L1", forgotten_page),
     BREAK("L1", wrong_page),
     BREAK("L1", page_without_a_hole),
     BREAK("L1", page_of_a_loose_hole),
+#if HAS_HINTS
     BREAK("L1", forgotten_loose),
     BREAK("L1", twice_loose),
     BREAK("L1", loose_without_a_hole),
     BREAK("L1", loose_out_of_the_pool),
+#endif
     BREAK("L2", low_page_node),
     BREAK("L2", high_page_node),
 #endif
@@ -384,7 +404,7 @@ Test(check, malloc_refuses_a_hole_that_the_map_denies)
     struct ffalloc_pool *pool = example();
     pool->on_error = tell;
     ffalloc_index_set(pool, 0, 20);
-#if !FFALLOC_SMALL
+#if HAS_HINTS
     pool->hints[HINTS - 1] = 0;
 #endif
     told = FFALLOC_DOUBLE_FREE;

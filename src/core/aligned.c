@@ -143,9 +143,10 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
     size_t leaf = leaf_of(at);
     if (leaf == leaf_of(hole) && bit_of(at) < pool->leaves[leaf].used)
         return place_in_leaf(pool, leaf, bit_of(at), count, size);
+    size_t end = map_hole_end(pool, hole);
     if (at == hole)
-        return ffalloc_place(pool, at, count, size);
-    ffalloc_blocks_cut_at(pool, hole, at, map_hole_end(pool, hole), count);
+        return ffalloc_place(pool, at, end, count, size);
+    ffalloc_blocks_cut_at(pool, hole, at, end, count);
     return note_placed(pool, at, count, size);
 }
 

@@ -19,33 +19,31 @@ HOT void index_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t 
     index_piece_lost(pool, rest_leaf, end - first_granule_of(rest_leaf), end - rest);
 }
 
+HOT void cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end, size_t count)
+{
+    size_t rest = start + count;
+    large_cut(pool, start, rest, end);
+    map_take(pool, block, start, rest);
+    map_mark_hole(pool, rest, end);
+    index_cut(pool, start, rest, end);
+}
+
 void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end,
                         size_t count)
 {
-    size_t rest = start + count;
-    enum loose place = CARVED;
-    if (end - start >= LARGE)
-        place = large_remove(pool, leaf_of(start), CARVED);
-    map_take(pool, block, start, rest);
-    map_mark_hole(pool, rest, end);
-    if (end - rest >= LARGE)
-        large_add(pool, leaf_of(rest), place);
-    index_cut(pool, start, rest, end);
+    cut(pool, block, start, end, count);
 }
 
 void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
                            size_t count)
 {
     size_t rest = at + count;
-    if (end - hole >= LARGE)
-        large_remove(pool, leaf_of(hole), CARVED);
+    large_cut(pool, hole, rest, end);
+    if (at - hole >= LARGE)
+        ffalloc_large_set(pool, large_page(hole), large_word(at - hole));
     map_take(pool, at, at, rest);
     map_mark_hole(pool, hole, at);
     map_mark_hole(pool, rest, end);
-    if (at - hole >= LARGE)
-        large_add(pool, leaf_of(hole), GROWN);
-    if (end - rest >= LARGE)
-        large_add(pool, leaf_of(rest), CARVED);
     ffalloc_index_recount(pool, leaf_of(hole));
     if (leaf_of(at) != leaf_of(hole))
         ffalloc_index_recount(pool, leaf_of(at));
@@ -59,21 +57,15 @@ HOT void release_to(struct ffalloc_pool *pool, size_t left, size_t from, size_t 
 {
     size_t right = map_hole_end(pool, end);
     size_t leaf = leaf_of(left);
-    enum loose place = GROWN;
-    if (right - end >= LARGE)
-        place = large_remove(pool, leaf_of(end), place);
-    if (from - left >= LARGE)
-        place = large_remove(pool, leaf, place);
+    large_merge(pool, left, from, end, right);
     map_give(pool, from, end);
     map_mark_hole(pool, left, right);
     index_gained(pool, leaf, right - left);
-    index_lower_hints(pool, leaf, right - left);
+    hints_lower(pool, leaf, right - left);
     if (leaf_of(from) != leaf)
         index_blank(pool, leaf_of(from));
     if (leaf_of(end) != leaf_of(from))
         index_blank(pool, leaf_of(end));
-    if (right - left >= LARGE)
-        large_add(pool, leaf, place);
 }
 
 size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
@@ -89,20 +81,19 @@ void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, s
     release_to(pool, from, from, end);
 }
 
-void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
+void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t end, size_t count, size_t size)
 {
-    size_t end = map_hole_end(pool, start);
     if (end - start < count) {
         ffalloc_raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
         return NULL;
     }
-    ffalloc_blocks_cut(pool, start, start, end, count);
+    cut(pool, start, start, end, count);
     return note_placed(pool, start, count, size);
 }
 
 void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
 {
-    ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+    ffalloc_index_lose(pool, leaf >> FANOUT_LOG2);
     return block;
 }
 

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Holes become blocks and blocks become holes: the three changes that every public call is made
- * of. Each keeps the map, the tree, the hints and the large holes in step, in this order: a
- * large hole leaves its tree while the map still holds its size, the map changes, the tree
- * follows the map.
+ * of. Each keeps the map, the tree, the hints and the large holes in step.
  */
 #ifndef FFALLOC_CORE_BLOCKS_H
 #define FFALLOC_CORE_BLOCKS_H
 
-#include "index.h"
+#include "hints.h"
 
 /* Cuts `count` granules from the front of the hole from `start` to `end`. They become a block of
  * their own if `block` is `start`, else part of the one that starts at `block` and ends here. */

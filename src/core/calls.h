@@ -44,9 +44,9 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment);
 
 #if !FFALLOC_SMALL
 
-/* Places a block of `count` granules at the front of the hole that starts at `start`. Returns
- * NULL, after telling, if the map has no such hole. */
-void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t count, size_t size);
+/* Places a block of `count` granules at the front of the hole from `start` to `end`. Returns NULL,
+ * after telling, if it is too small. */
+void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t end, size_t count, size_t size);
 
 #endif
 

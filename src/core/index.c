@@ -1,24 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "index.h"
+#include "hints.h"
 
 #if !FFALLOC_SMALL
 
 /* In use before a higher leaf has a byte: calls look at levels[1] without asking. */
 #define FIRST_LEVELS 2u
-
-/* A search in so few levels starts at the top; in more, at the hint. */
-#define FEW_LEVELS 4u
-
-/* The first leaf at or below a node of a level, whose byte is at least `least`; FANOUT if its byte
- * is too high (X2). */
-HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
-{
-    while (level-- > 0) {
-        node <<= FANOUT_LOG2;
-        node += node_first(pool->levels[level] + node, 0, least);
-    }
-    return node;
-}
 
 /* The first leaf from `leaf` on whose byte is at least `least`, or, where a stale node misled the
  * search, the first one after that node. */
@@ -52,19 +38,36 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
     return NOT_FOUND;
 }
 
-size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+#if HAS_HINTS
+
+/* Most often it is in the hint's node. */
+size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
-    unsigned top = pool->level_count - 1u;
-    if (count > LARGEST_HINT && top < FEW_LEVELS) {
-        unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
+    size_t leaf = pool->hints[hint_of(count)];
+    size_t found;
+    if (!index_in_node(pool, leaf, count, &found))
+        found = index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
+    if (found != NOT_FOUND)
+        hints_raise(pool, count, found);
+    return found;
+}
+
+#else
+
+size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
+{
+    size_t node = 0;
+    for (unsigned level = pool->level_count; level-- > 0;) {
+        node <<= FANOUT_LOG2;
+        unsigned child = node_first(pool->levels[level] + node, 0, (unsigned)count);
         if (child == FANOUT)
             return NOT_FOUND;
-        leaf = descend(pool, top, child, (unsigned)count);
-        if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
-            return leaf;
+        node += child;
     }
-    return ffalloc_index_next(pool, leaf, (unsigned)count);
+    return node;
 }
+
+#endif
 
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
@@ -100,6 +103,8 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
     }
 }
 
+#if HAS_HINTS
+
 /*
  * Sets the byte of a node of levels[1] and passes a change on to the levels above. A node's other
  * bytes are looked at before the byte is written: a load of 16 bytes right after a store of one
@@ -127,7 +132,7 @@ __attribute__((noinline)) static void set_node(struct ffalloc_pool *pool, size_t
     }
 }
 
-void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node)
+void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node)
 {
     uint32_t *slot = &pool->stale[node & (STALE_NODES - 1)];
     size_t former = *slot;
@@ -139,12 +144,32 @@ void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node)
         set_node(pool, former, now);
 }
 
+#else
+
+void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node)
+{
+    for (unsigned level = 1;; level++) {
+        uint8_t *byte = &pool->levels[level][node];
+        unsigned before = *byte;
+        unsigned now = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
+        if (now == before)
+            return;
+        *byte = (uint8_t)now;
+        node >>= FANOUT_LOG2;
+        /* A smaller child changes its parent only if the parent's byte was this child's. */
+        if (level + 1u == pool->level_count || pool->levels[level + 1][node] != before)
+            return;
+    }
+}
+
+#endif
+
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 {
     if (index_raise_leaf(pool, leaf, now))
         ffalloc_index_raise(pool, leaf, now);
     else if (index_lower_leaf(pool, leaf, now))
-        ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+        ffalloc_index_lose(pool, leaf >> FANOUT_LOG2);
 }
 
 void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf)
@@ -160,7 +185,7 @@ void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf)
         }
     }
     if (index_lower_leaf(pool, leaf, saturated(longest)))
-        ffalloc_index_make_stale(pool, leaf >> FANOUT_LOG2);
+        ffalloc_index_lose(pool, leaf >> FANOUT_LOG2);
 }
 
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
@@ -173,13 +198,15 @@ void ffalloc_index_init(struct ffalloc_pool *pool)
     pool->tree_level_count = pool->level_count;
     if (pool->level_count > FIRST_LEVELS)
         pool->level_count = FIRST_LEVELS;
-    pool->loose[CARVED] = NO_LEAF;
-    pool->loose[GROWN] = NO_LEAF;
+#if HAS_HINTS
     for (unsigned i = 0; i < STALE_NODES; i++)
         pool->stale[i] = NO_LEAF;
-    index_gained(pool, 0, pool->granule_count);
+    pool->loose[CARVED] = NO_LEAF;
+    pool->loose[GROWN] = NO_LEAF;
     if (pool->granule_count >= LARGE)
         large_add(pool, 0, CARVED);
+#endif
+    index_gained(pool, 0, pool->granule_count);
 }
 
 #endif

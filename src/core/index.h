@@ -57,15 +57,16 @@ void ffalloc_index_init(struct ffalloc_pool *pool);
 
 #if !FFALLOC_SMALL
 
-/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND; it is known
- * that none before `leaf` is. */
-size_t ffalloc_index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count);
+/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND. The hints
+ * learn it. */
+size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count);
 
 /* Passes on to the levels above that a leaf's byte was raised to `largest`. */
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 
-/* Passes on to the levels above that the largest byte of a node of levels[1] was lowered. */
-void ffalloc_index_make_stale(struct ffalloc_pool *pool, size_t node);
+/* Passes on to the levels above, now or later, that the largest of the leaves' bytes below a node
+ * of levels[1] was lowered. */
+void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node);
 
 /* Lowers the byte of a leaf, of which the largest hole is no more, to what is counted from the map.
  * No hole starts in it if it is blank. */
@@ -77,20 +78,15 @@ void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 /* What the byte of a leaf is to be, from the map; the leaf is not inside a run of blank ones. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
 
-/* The place in `hints` for requests of `count` granules, above 0. */
-static inline size_t hint_of(size_t count)
+/* The first leaf at or below a node of a level, whose byte is at least `least`; FANOUT if its byte
+ * is too high (X2). */
+HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
-    if (count <= 8)
-        return count - 1;
-    return count < 16 ? 7 : 8;
-}
-
-#define LARGEST_HINT 16u /* granules */
-
-/* The least request of a place. */
-static inline size_t hint_least(size_t place)
-{
-    return place < 8 ? place + 1 : LARGEST_HINT;
+    while (level-- > 0) {
+        node <<= FANOUT_LOG2;
+        node += node_first(pool->levels[level] + node, 0, least);
+    }
+    return node;
 }
 
 /* Finds the first leaf from `leaf` on, in its node, in which a hole of `count` granules starts. */
@@ -101,41 +97,6 @@ HOT bool index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t coun
     unsigned child = node_first(pool->levels[0] + first, position, (unsigned)count);
     *found = first + child;
     return child < FANOUT;
-}
-
-/* No hole of `count` granules starts below `leaf`. */
-static inline void index_raise_hints(struct ffalloc_pool *pool, size_t count, size_t leaf)
-{
-    if (count > LARGEST_HINT)
-        return;
-    hint now = WORD_LOG2 == 6 || leaf < HINT_MOST ? (hint)leaf : HINT_MOST;
-    for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
-         place < HINTS && pool->hints[place] < now; place++)
-        pool->hints[place] = now;
-}
-
-/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND: most often
- * it is in the hint's node. The hints learn it. */
-HOT size_t index_first(struct ffalloc_pool *pool, size_t count)
-{
-    size_t leaf = pool->hints[hint_of(count)];
-    size_t found;
-    if (!index_in_node(pool, leaf, count, &found))
-        found = ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
-    if (found != NOT_FOUND)
-        index_raise_hints(pool, count, found);
-    return found;
-}
-
-/* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
- * first that is low enough already ends it. */
-HOT void index_lower_hints(struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    for (size_t place = hint_of(count); pool->hints[place] > leaf; place--) {
-        pool->hints[place] = (hint)leaf;
-        if (place == 0)
-            break;
-    }
 }
 
 /* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */
@@ -179,7 +140,8 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
 /* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */
 static inline size_t index_lowest(struct ffalloc_pool *pool, size_t count)
 {
-    return count > SATURATED ? ffalloc_large_next(pool, 0, count) : index_first(pool, count);
+    return count > SATURATED ? ffalloc_large_next(pool, 0, count)
+                             : ffalloc_index_first(pool, count);
 }
 
 /* A hole that starts elsewhere took on granules of `leaf`, perhaps all. */

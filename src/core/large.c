@@ -39,27 +39,35 @@ HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
 
 #else
 
-static unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
+HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
 {
-    while (from < PAGE_FANOUT && node[from] < least)
-        from++;
-    return from;
+    if (from <= 0 && node[0] >= least)
+        return 0;
+    if (from <= 1 && node[1] >= least)
+        return 1;
+    if (from <= 2 && node[2] >= least)
+        return 2;
+    return from <= 3 && node[3] >= least ? 3 : PAGE_FANOUT;
 }
 
-static uint32_t words_max_but(const uint32_t *node, unsigned child)
+static inline uint32_t larger(uint32_t word, uint32_t more)
 {
-    uint32_t largest = 0;
-    for (unsigned i = 0; i < PAGE_FANOUT; i++)
-        if (i != child && node[i] > largest)
-            largest = node[i];
-    return largest;
+    return word > more ? word : more;
+}
+
+/* By an exclusive or of their numbers, the other three are found without asking which it is. */
+HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
+{
+    return larger(larger(node[child ^ 1], node[child ^ 2]), node[child ^ 3]);
 }
 
 #endif
 
 uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t node)
 {
-    return words_max_but(page_level(pool, level) + (node << PAGE_FANOUT_LOG2), PAGE_FANOUT);
+    const uint32_t *words = page_level(pool, level) + (node << PAGE_FANOUT_LOG2);
+    uint32_t others = words_max_but(words, 0);
+    return others > words[0] ? others : words[0];
 }
 
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
@@ -117,10 +125,8 @@ static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t l
 size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page)
 {
     size_t first = page << (LARGE_LOG2 - WORD_LOG2);
-    size_t leaf = ((page + 1) << (LARGE_LOG2 - WORD_LOG2)) - 1;
-    while (leaf > first && pool->levels[0][leaf] < SATURATED)
-        leaf--;
-    return leaf;
+    size_t node = first & ~(size_t)(FANOUT - 1);
+    return node + node_first(pool->levels[0] + node, (unsigned)(first - node), SATURATED);
 }
 
 static size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count)
@@ -129,7 +135,7 @@ static size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t 
     while ((page = next_page(pool, page, large_word(count))) != NOT_FOUND) {
         size_t leaf = ffalloc_large_leaf(pool, page);
         /* A word counts no further than 2^31, which few holes of any pool exceed. */
-        if (leaf >= from && large_count(pool, leaf) >= count)
+        if (leaf >= from && (count < INT32_MAX || large_count(pool, leaf) >= count))
             return leaf;
         page++;
     }
@@ -140,6 +146,7 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
+#if HAS_HINTS
     /* Often the top tells that only a loose hole is large enough. */
     const uint32_t *top = page_level(pool, pool->page_level_count - 1u);
     size_t lowest = NOT_FOUND;
@@ -153,6 +160,14 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
             return leaf;
     }
     return lowest;
+#else
+    size_t leaf = next_in_tree(pool, from, count);
+    if (leaf != NOT_FOUND)
+        return leaf;
+    size_t start = map_hole_start(pool, pool->granule_count);
+    bool is_enough = pool->granule_count - start >= count && leaf_of(start) >= from;
+    return is_enough ? leaf_of(start) : NOT_FOUND;
+#endif
 }
 
 #endif

@@ -7,13 +7,19 @@
  * tree of maxima (L2), like that of the leaves' bytes: a quarter of a percent of the pool, and none
  * in a pool smaller than a page.
  *
- * Two large holes are *loose*, kept out of the tree: the one last carved and the one last grown.
- * Requests are carved from the front of one hole, often the rest of the pool, and a sweep of
- * frees grows one; at each step the tree would follow.
+ * A few holes are *loose*, kept out of the tree, since at each step it would have to follow. With
+ * hints (hints.h), those are the one last carved and the one last grown: requests are carved from
+ * the front of one hole, often the rest of the pool, and a sweep of frees grows one. Without, where
+ * it is the worst call that counts, it is the one that ends with the pool, whose size is known
+ * anyhow: to put back into the tree what was loose before would cost that call more than it saves.
  *
  * Before, these holes formed a priority search tree (McCreight 1985) whose links lay in spare words
  * of the map. It took no memory, but a walk down one path for each hole that a free merges made the
  * worst call of a pool of 1 GiB 4166 instructions on x86-64, and of 64 KiB 1470 on Cortex-M4.
+ *
+ * Tried and dropped: two pages whose words count from the page's first granule, so that the holes
+ * there may lose and gain at their fronts. As they pass from page to page the tree follows (lua's
+ * trace took a fifth more instructions, g++'s a twelfth).
  */
 #ifndef FFALLOC_CORE_LARGE_H
 #define FFALLOC_CORE_LARGE_H
@@ -65,33 +71,106 @@ uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, 
 /* The leaf of a page in which its large hole starts, if it has one. */
 size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page);
 
-static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t leaf)
+static inline size_t large_page(size_t granule)
 {
-    return pool->loose[CARVED] == leaf || pool->loose[GROWN] == leaf;
+    return granule >> LARGE_LOG2;
 }
 
-/* Makes the large hole that starts in `leaf`, in the map already, a loose one; what was loose in
- * its place goes into the tree. */
-static inline void large_add(struct ffalloc_pool *pool, size_t leaf, enum loose place)
+#if HAS_HINTS
+
+static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start, size_t end)
+{
+    (void)end;
+    return pool->loose[CARVED] == leaf_of(start) || pool->loose[GROWN] == leaf_of(start);
+}
+
+/* A loose hole starts in `leaf` no more, but in the next one. */
+static inline void large_move(struct ffalloc_pool *pool, size_t leaf)
+{
+    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN]++;
+}
+
+/* Makes the large hole that starts at `start` loose; what was in its place goes into the tree. */
+static inline void large_add(struct ffalloc_pool *pool, size_t start, enum loose place)
 {
     size_t former = pool->loose[place];
     if (former != NO_LEAF)
         ffalloc_large_set(pool, page_of_leaf(former), large_word(large_count(pool, former)));
-    pool->loose[place] = (uint32_t)leaf;
+    pool->loose[place] = (uint32_t)leaf_of(start);
 }
 
-/* Removes the large hole that starts in `leaf`, still in the map. Returns its place if it was
- * loose, so that what becomes of it can take that, else `otherwise`. */
-static inline enum loose large_remove(struct ffalloc_pool *pool, size_t leaf, enum loose otherwise)
+/* Takes out the large hole from `start` to `end`. Returns its place if it was loose, so that what
+ * becomes of it can take that, else `otherwise`. */
+static inline enum loose large_remove(struct ffalloc_pool *pool, size_t start, size_t end,
+                                      enum loose otherwise)
 {
-    if (!large_is_loose(pool, leaf)) {
-        ffalloc_large_set(pool, page_of_leaf(leaf), 0);
+    if (!large_is_loose(pool, start, end)) {
+        ffalloc_large_set(pool, large_page(start), 0);
         return otherwise;
     }
-    enum loose place = pool->loose[CARVED] == leaf ? CARVED : GROWN;
+    enum loose place = pool->loose[CARVED] == leaf_of(start) ? CARVED : GROWN;
     pool->loose[place] = NO_LEAF;
     return place;
 }
+
+/* The hole from `start` to `end` is to start at `rest`. */
+HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
+{
+    if (end - start < LARGE)
+        return;
+    enum loose place = large_remove(pool, start, end, CARVED);
+    if (end - rest >= LARGE)
+        large_add(pool, rest, place);
+}
+
+/* What lies between the holes from `left` to `from` and from `end` to `right`, which may be empty,
+ * is to be free. */
+HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t end, size_t right)
+{
+    enum loose place = GROWN;
+    if (right - end >= LARGE)
+        place = large_remove(pool, end, right, place);
+    if (from - left >= LARGE)
+        place = large_remove(pool, left, from, place);
+    if (right - left >= LARGE)
+        large_add(pool, left, place);
+}
+
+#else
+
+static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start, size_t end)
+{
+    (void)start;
+    return end == pool->granule_count;
+}
+
+static inline void large_move(struct ffalloc_pool *pool, size_t leaf)
+{
+    (void)pool;
+    (void)leaf;
+}
+
+HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
+{
+    if (end - start < LARGE || large_is_loose(pool, start, end))
+        return;
+    bool is_large = end - rest >= LARGE;
+    if (!is_large || large_page(rest) != large_page(start))
+        ffalloc_large_set(pool, large_page(start), 0);
+    if (is_large)
+        ffalloc_large_set(pool, large_page(rest), large_word(end - rest));
+}
+
+HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t end, size_t right)
+{
+    bool is_loose = large_is_loose(pool, left, right);
+    if (right - end >= LARGE && !is_loose && large_page(end) != large_page(left))
+        ffalloc_large_set(pool, large_page(end), 0);
+    if (is_loose ? from - left >= LARGE : right - left >= LARGE)
+        ffalloc_large_set(pool, large_page(left), is_loose ? 0 : large_word(right - left));
+}
+
+#endif
 
 #endif
 #endif

@@ -26,11 +26,10 @@ static size_t release_block(struct ffalloc_pool *pool, size_t start)
 
 #else
 
-/* Whether the last hole of `leaf`, after which lies a blank leaf, is a loose one that stays large
- * whatever happens in these two. */
-HOT bool is_front_of_loose(const struct ffalloc_pool *pool, size_t leaf)
+/* Places a block at the front of the hole that starts at `start`. */
+static void *place_at(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
-    return large_is_loose(pool, leaf) && pool->leaves[leaf + 1].starts >> 1 > LARGE / WORD_BITS;
+    return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
 
 __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
@@ -39,19 +38,30 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     size_t leaf = ffalloc_large_next(pool, 0, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return ffalloc_place(pool, large_start(pool, leaf), count, size);
+    return place_at(pool, large_start(pool, leaf), count, size);
 }
 
-/* Carves a block from the front of a loose hole that starts in `leaf` and has at least a page more
- * than the next one; `over` granules of the block lie in that. */
-HOT void carve_loose(struct ffalloc_pool *pool, size_t leaf, size_t over)
+/* Carves a block from the front of a loose hole that starts in `leaf`; the next leaf is the first
+ * of a `run` of blank ones, and `over` granules of the block lie in it. */
+HOT void carve(struct ffalloc_pool *pool, size_t leaf, size_t run, size_t over)
 {
-    struct leaf *next = &pool->leaves[leaf + 1];
-    size_t run = next->starts >> 1;
-    *next = (struct leaf){((size_t)1 << over) - 1, 0};
+    pool->leaves[leaf + 1] = (struct leaf){bits_below(over), 0};
     map_mark_run(pool, leaf + 2, leaf + 1 + run, RUN_OF_HOLE);
-    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)leaf + 1;
+    large_move(pool, leaf);
     index_gained(pool, leaf + 1, SATURATED);
+}
+
+/* Whether a hole that starts at `start` and ends at `end` after a `run` of blank leaves is loose,
+ * and stays large whatever happens in its first two leaves. */
+HOT bool is_loose_and_long(const struct ffalloc_pool *pool, size_t start, size_t run, size_t end)
+{
+    return run > LARGE / WORD_BITS && large_is_loose(pool, start, end);
+}
+
+/* Of the hole whose first leaf that it does not begin in is `leaf`, a blank one. */
+HOT size_t end_after_run(const struct ffalloc_pool *pool, size_t leaf, size_t run)
+{
+    return first_granule_of(leaf + run) + lowest_bit(pool->leaves[leaf + run].used);
 }
 
 /* Starts a block at the last hole of a leaf, which has `here` granules of the leaf, and takes of
@@ -63,21 +73,24 @@ HOT void take_last(struct leaf *words, size_t here, size_t count)
     words->used |= (count < here ? bit << count : 0) - bit;
 }
 
-/* As malloc_last, where the next leaf is blank: here are the cases of a loose hole. */
+/* As malloc_last, where the next leaf is blank: here are the cases of a large hole whose size in
+ * the index need not follow. */
 __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf,
                                                            size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
+    size_t run = words[1].starts >> 1; /* M3 */
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
+    size_t end = end_after_run(pool, leaf + 1, run);
     size_t over = count - here; /* or negative */
-    if (!is_front_of_loose(pool, leaf) || (count >= here && over - 1 >= WORD_BITS - 1))
-        return ffalloc_place(pool, start, count, size);
+    if (!is_loose_and_long(pool, start, run, end) || (count >= here && over - 1 >= WORD_BITS - 1))
+        return ffalloc_place(pool, start, end, count, size);
     void *block = note_placed(pool, start, count, size);
     take_last(words, here, count);
     if (count < here)
         return block;
-    carve_loose(pool, leaf, over);
+    carve(pool, leaf, run, over);
     return ffalloc_after_last(pool, leaf, 0, block);
 }
 
@@ -86,7 +99,7 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
 __attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, size_t leaf,
                                                     size_t count, size_t size)
 {
-    return ffalloc_place(pool, first_granule_of(leaf), count, size);
+    return place_at(pool, first_granule_of(leaf), count, size);
 }
 
 /*
@@ -106,7 +119,7 @@ __attribute__((noinline)) static void *malloc_last(struct ffalloc_pool *pool, si
     size_t hole_count = here + lowest_bit(next->used);
     size_t start = first_granule_of(leaf + 1) - here;
     if (count > hole_count)
-        return ffalloc_place(pool, start, count, size);
+        return ffalloc_place(pool, start, start + hole_count, count, size);
 
     void *block = note_placed(pool, start, count, size);
     size_t rest = hole_count - count;
@@ -135,14 +148,16 @@ HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t runs, size_t 
     return place_in_leaf(pool, leaf, runs & -runs, count, size);
 }
 
-/* No leaf of the node from `leaf` on has a hole for the request; nor has one before. */
+#if HAS_HINTS
+
+/* No leaf before `leaf` has a hole for the request. */
 __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool, size_t leaf,
                                                       size_t count, size_t size)
 {
-    leaf = ffalloc_index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
+    leaf = index_far(pool, leaf, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    index_raise_hints(pool, count, leaf);
+    hints_raise(pool, count, leaf);
     size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
     return malloc_in(pool, leaf, runs, count, size);
 }
@@ -155,22 +170,19 @@ __attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, siz
         __builtin_unreachable();
     size_t found;
     if (!index_in_node(pool, leaf, count, &found))
-        return malloc_farther(pool, leaf, count, size);
-    index_raise_hints(pool, count, found);
+        return malloc_farther(pool, (leaf | (FANOUT - 1)) + 1, count, size);
+    hints_raise(pool, count, found);
     return malloc_in(pool, found, mask_runs_to_8(~pool->leaves[found].used, count), count, size);
 }
 
-/* Of more granules than are quick. */
-__attribute__((noinline)) static void *malloc_more(struct ffalloc_pool *pool, size_t count,
-                                                   size_t size)
+/* Of up to LARGEST_HINT granules. */
+HOT void *malloc_between(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
-    size_t leaf = pool->hints[hint_of(count)];
     size_t found;
     if (!index_in_node(pool, leaf, count, &found))
-        return malloc_farther(pool, leaf, count, size);
-    index_raise_hints(pool, count, found);
-    size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[found].used, count) : 0;
-    return malloc_in(pool, found, runs, count, size);
+        return malloc_farther(pool, (leaf | (FANOUT - 1)) + 1, count, size);
+    hints_raise(pool, count, found);
+    return malloc_in(pool, found, mask_runs(~pool->leaves[found].used, count), count, size);
 }
 
 /* Not quick, or larger than any before. */
@@ -178,25 +190,59 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
 {
     size_t count = granules_for(pool, size);
     note_request(pool, size);
-    return count > SATURATED ? malloc_large(pool, count, size) : malloc_more(pool, count, size);
+    if (count > SATURATED)
+        return malloc_large(pool, count, size);
+    size_t leaf = pool->hints[hint_of(count)];
+    return count > LARGEST_HINT ? malloc_farther(pool, leaf, count, size)
+                                : malloc_between(pool, leaf, count, size);
 }
 
 /*
  * The hint's leaf is looked at without asking for its byte: if a run of enough free granules in it
  * ends in it, that is a hole, and by the hint there is no lower one (X3).
  */
+HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
+{
+    size_t leaf = pool->hints[count - 1];
+    size_t used = pool->leaves[leaf].used;
+    size_t runs = mask_runs_to_8(~used, count);
+    if (!is_beyond_inner_holes(runs, used))
+        return place_in_leaf(pool, leaf, runs & -runs, count, size);
+    return pool->levels[0][leaf] >= count ? malloc_last(pool, leaf, count, size)
+                                          : malloc_far(pool, leaf, count, size);
+}
+
+#else
+
+HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
+{
+    size_t leaf = ffalloc_index_first(pool, count);
+    if (leaf == NOT_FOUND)
+        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
+    return malloc_in(pool, leaf, mask_runs(~pool->leaves[leaf].used, count), count, size);
+}
+
+/* Not quick, or larger than any before. */
+__attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool, size_t size)
+{
+    size_t count = granules_for(pool, size);
+    note_request(pool, size);
+    if (count < WORD_BITS)
+        return serve_quick(pool, count, size);
+    if (count > SATURATED)
+        return malloc_large(pool, count, size);
+    size_t leaf = ffalloc_index_first(pool, count);
+    return leaf == NOT_FOUND ? ffalloc_refuse(pool, size, bytes_of(pool, 1))
+                             : malloc_last(pool, leaf, count, size);
+}
+
+#endif
+
 HOT void *serve(struct ffalloc_pool *pool, size_t size)
 {
     if (size - 1 >= pool->quick_size) /* 0, too */
         return malloc_unusual(pool, size);
-    size_t place = (size - 1) >> pool->granule_log2;
-    size_t leaf = pool->hints[place];
-    size_t used = pool->leaves[leaf].used;
-    size_t runs = mask_runs_to_8(~used, place + 1);
-    if (!is_beyond_inner_holes(runs, used))
-        return place_in_leaf(pool, leaf, runs & -runs, place + 1, size);
-    return pool->levels[0][leaf] > place ? malloc_last(pool, leaf, place + 1, size)
-                                         : malloc_far(pool, leaf, place + 1, size);
+    return serve_quick(pool, ((size - 1) >> pool->granule_log2) + 1, size);
 }
 
 __attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
@@ -209,15 +255,22 @@ __attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, s
 /* A free of `count` granules, which this returns, made a hole in `leaf` what it is. */
 HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count)
 {
-    index_lower_hints(pool, leaf, hole_count);
+    hints_lower(pool, leaf, hole_count);
     if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
         return after_raise(pool, leaf, hole_count, count);
     return count;
 }
 
+/* Whether the last hole of `leaf`, before a blank one, is loose and long. */
+HOT bool is_before_loose(const struct ffalloc_pool *pool, size_t leaf)
+{
+    size_t run = pool->leaves[leaf + 1].starts >> 1;
+    return is_loose_and_long(pool, first_granule_of(leaf), run, end_after_run(pool, leaf + 1, run));
+}
+
 /*
  * Frees a block after which its leaf ends in a hole that starts in it. Here are the cases in which
- * that ends in the next one or is a loose one.
+ * that ends in the next one or with the pool.
  */
 __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start)
 {
@@ -228,7 +281,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t bit = bit_of(start);
     size_t below = words->used & (bit - 1);
     size_t ends = (words->starts | ~words->used) >> position >> 1;
-    if (ends && leaf_is_blank(next) && is_front_of_loose(pool, leaf)) {
+    if (ends && leaf_is_blank(next) && is_before_loose(pool, leaf)) {
         words->used = below;
         words->starts ^= bit;
         return note_freed(pool, lowest_bit(ends) + 1);

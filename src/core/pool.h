@@ -40,8 +40,8 @@
  *       ascend.
  * Large holes
  *   L1  The word of a page is the size in granules of the hole of LARGE granules or more that
- *       starts in it, and 0 if there is none or it is one of the two loose ones. A loose leaf
- *       has one.
+ *       starts in it, and 0 if there is none or it is loose (large.h). A loose
+ *       leaf has one.
  *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children;
  *       what pads a level is 0.
  * With FFALLOC_SMALL the tree has half a word per leaf and node, and there are no pages and no
@@ -91,27 +91,24 @@ typedef uint16_t hole_size;
 /* Granules. Two holes this large cannot start within as many granules: those are a *page*. */
 #define LARGE_LOG2       8u
 #define LARGE            (1u << LARGE_LOG2)
-#define PAGE_FANOUT_LOG2 3u
+#define PAGE_FANOUT_LOG2 (HAS_SSE2 ? 3u : 2u)
 #define PAGE_FANOUT      ((size_t)1 << PAGE_FANOUT_LOG2)
 
-/*
- * A hint is half a word, the number of a leaf: with 16 bits it counts no further than 16 MiB at
- * granule 8. A hint may always be too low.
+/* Hints, and nodes of the tree that may be too high (hints.h, X2, X3). FFALLOC_HINTS is for tests.
  */
-#if WORD_LOG2 == 6
-typedef uint32_t hint;
-#define HINT_MOST UINT32_MAX
+#ifdef FFALLOC_HINTS
+#define HAS_HINTS FFALLOC_HINTS
 #else
-typedef uint16_t hint;
-#define HINT_MOST UINT16_MAX
+#define HAS_HINTS (WORD_LOG2 == 6 && !FFALLOC_SMALL)
 #endif
 
 /* Sizes of 1 to 8 granules have a hint of their own, the last one is for 16 and more. With these
- * and the stale nodes, the header leaves a pool of 1024 bytes 110 granules of 8, or 51 of 16 with
- * 64 bits. */
-#define HINTS          9u
-#define QUICK_GRANULES 8u /* the short way of malloc looks no further than one hint */
-#define STALE_NODES    2u /* a power of two */
+ * and the stale nodes, the header leaves a pool of 1024 bytes 51 granules of 16. */
+#define HINTS       9u
+#define STALE_NODES 2u /* a power of two */
+
+/* The short way of malloc: what has a hint of its own, or fits in a leaf. */
+#define QUICK_GRANULES (HAS_HINTS ? 8u : (unsigned)WORD_BITS - 1)
 
 /* What a run of blank leaves lies in (M3). */
 #define RUN_OF_HOLE  ((size_t)0)
@@ -144,10 +141,12 @@ struct ffalloc_pool {
     ffalloc_on_error *on_error;
     ffalloc_on_out_of_memory *on_out_of_memory;
 #if !FFALLOC_SMALL
-    uint32_t loose[2];           /* leaves of the large holes kept out of the tree, or NO_LEAF */
-    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
     size_t quick_size; /* bytes; larger requests, and of 0, do not take the short way of malloc */
-    hint hints[HINTS];
+#if HAS_HINTS
+    uint32_t loose[2];           /* leaves of large holes kept out of the tree, or NO_LEAF */
+    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
+    uint32_t hints[HINTS];
+#endif
     uint8_t tree_level_count; /* whether in use or not; then in levels[] come the pages' */
 #endif
     hole_size *levels[];

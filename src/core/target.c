@@ -6,10 +6,12 @@
 
 /* The size of struct ffalloc_pool on a machine; checked where that one's core is compiled. */
 #define HEADER_SIZE(word_log2, is_small)                                                           \
-    ((word_log2) == 6 ? ((is_small) ? 104u : 168u) : ((is_small) ? 56u : 96u))
+    ((word_log2) == 6 ? ((is_small) ? 104u : 168u) : ((is_small) ? 56u : 64u))
 
+#ifndef FFALLOC_HINTS
 _Static_assert(sizeof(struct ffalloc_pool) == HEADER_SIZE(WORD_LOG2, FFALLOC_SMALL),
                "the header of a pool has another size than other machines think");
+#endif
 
 #if !FFALLOC_SMALL
 
@@ -19,9 +21,9 @@ static bool is_known(unsigned target, struct machine *machine)
     unsigned word_bits = target & ~FFALLOC_TARGET_SMALL;
     machine->is_small = target & FFALLOC_TARGET_SMALL;
     machine->word_log2 = word_bits == 32 ? 5 : 6;
-    machine->fanout_log2 = 3;
-    if (word_bits == 64 && !machine->is_small)
-        machine->fanout_log2 = WORD_LOG2 == 6 ? FANOUT_LOG2 : 4;
+    bool has_sse2 = word_bits == 64 && !machine->is_small && (WORD_LOG2 == 5 || HAS_SSE2);
+    machine->fanout_log2 = has_sse2 ? 4 : 3;
+    machine->page_fanout_log2 = has_sse2 ? 3 : 2;
     machine->header_size = HEADER_SIZE(machine->word_log2, machine->is_small);
     machine->most_granules = LAYOUT_MOST_GRANULES(machine->word_log2, machine->is_small);
     return word_bits == 32 || word_bits == 64;

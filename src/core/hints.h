@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hints: for small sizes, the leaf from which on to look (X3). A free lowers them, a search raises
+ * them, and mostly the hint's leaf is the one. With 32-bit words there are none, as pools are small
+ * there and leaves, too: the tree has few levels, and half of the hints were wrong.
+ */
+#ifndef FFALLOC_CORE_HINTS_H
+#define FFALLOC_CORE_HINTS_H
+
+#include "index.h"
+
+#if HAS_HINTS
+
+/* The place in `hints` for requests of `count` granules, above 0. */
+static inline size_t hint_of(size_t count)
+{
+    if (count <= 8)
+        return count - 1;
+    return count < 16 ? 7 : 8;
+}
+
+#define LARGEST_HINT 16u /* granules */
+
+/* The least request of a place. */
+static inline size_t hint_least(size_t place)
+{
+    return place < 8 ? place + 1 : LARGEST_HINT;
+}
+
+/* A search in so few levels starts at the top; in more, at the hint. */
+#define FEW_LEVELS 4u
+
+/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND; it is known
+ * that none before `leaf` is. */
+HOT size_t index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    unsigned top = pool->level_count - 1u;
+    if (count > LARGEST_HINT && top < FEW_LEVELS) {
+        unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
+        if (child == FANOUT)
+            return NOT_FOUND;
+        leaf = descend(pool, top, child, (unsigned)count);
+        if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
+            return leaf;
+    }
+    return ffalloc_index_next(pool, leaf, (unsigned)count);
+}
+
+/* No hole of `count` granules starts below `leaf`. */
+HOT void hints_raise(struct ffalloc_pool *pool, size_t count, size_t leaf)
+{
+    if (count > LARGEST_HINT)
+        return;
+    for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
+         place < HINTS && pool->hints[place] < leaf; place++)
+        pool->hints[place] = (uint32_t)leaf;
+}
+
+/* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
+ * first that is low enough already ends it. */
+HOT void hints_lower(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    for (size_t place = hint_of(count); pool->hints[place] > leaf; place--) {
+        pool->hints[place] = (uint32_t)leaf;
+        if (place == 0)
+            break;
+    }
+}
+
+#else
+
+static inline void hints_lower(struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    (void)pool;
+    (void)leaf;
+    (void)count;
+}
+
+#endif
+#endif
