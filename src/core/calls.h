@@ -95,8 +95,7 @@ void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block);
 /* A block was placed in a leaf that does not end in a hole. Returns it. */
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block);
 
-/* A block of `count` granules was placed at `bit` of a leaf that ends in another hole. Returns it.
- */
+/* The same, of `count` granules at `bit`, in a leaf that ends in another hole. */
 void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
                           void *block);
 

@@ -7,6 +7,7 @@
 #define FFALLOC_CORE_MAP_H
 
 #include "pool.h"
+#include "runs.h"
 
 static inline size_t leaf_of(size_t granule)
 {
@@ -192,94 +193,6 @@ HOT void map_give(struct ffalloc_pool *pool, size_t from, size_t end)
 }
 
 #if !FFALLOC_SMALL
-
-/* One of the steps below: and-s each offset so far with one that is about as far again. */
-static inline size_t run_step(size_t mask, size_t count, unsigned step)
-{
-    return mask & mask >> ((count + ((size_t)1 << step) - 1) >> (step + 1));
-}
-
-/*
- * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to 8. Each step
- * doubles, or nearly, the number of offsets that have been and-ed together, until it is all of 0 to
- * count - 1. Three steps are enough for 8 granules, six for all.
- */
-HOT size_t mask_runs_to_8(size_t mask, size_t count)
-{
-    mask = run_step(mask, count, 0);
-    mask = run_step(mask, count, 1);
-    return run_step(mask, count, 2);
-}
-
-/* The same; `count` is 1 to WORD_BITS - 1. */
-HOT size_t mask_runs(size_t mask, size_t count)
-{
-    mask = mask_runs_to_8(mask, count);
-    if (count <= 8)
-        return mask;
-    mask = run_step(mask, count, 3);
-    mask = run_step(mask, count, 4);
-    return WORD_BITS > 32 ? run_step(mask, count, 5) : mask;
-}
-
-/* The longer of a run of `length` set bits, of which `runs` has the starts, and one of `more` bits
- * beyond it, if there is one. */
-static inline size_t lengthen_run(size_t *runs, size_t more_runs, size_t length, size_t more)
-{
-    size_t longer = *runs & more_runs >> length;
-    *runs = longer ? longer : *runs;
-    return length + (longer ? more : 0);
-}
-
-/* The length of the longest run of set bits, of which the runs of 4 are known and there are
- * some: by doubling, then by halves. It is below WORD_BITS. */
-static inline size_t mask_longest_from_4(size_t mask, size_t runs4)
-{
-    size_t runs2 = mask & mask >> 1;
-    size_t runs8 = runs4 & runs4 >> 4;
-    if (!runs8) {
-        size_t runs6 = runs4 & runs2 >> 4;
-        return 4u + ((runs4 & mask >> 4) != 0) + (runs6 != 0) + ((runs6 & mask >> 6) != 0);
-    }
-    size_t runs16 = runs8 & runs8 >> 8;
-    size_t runs32 = WORD_BITS > 32 ? runs16 & runs16 >> 16 : 0;
-    size_t runs = runs8;
-    size_t length = 8;
-    if (runs32) {
-        runs = runs32;
-        length = lengthen_run(&runs, runs16, 32, 16);
-        length = lengthen_run(&runs, runs8, length, 8);
-    } else if (runs16) {
-        runs = runs16;
-        length = lengthen_run(&runs, runs8, 16, 8);
-    }
-    length = lengthen_run(&runs, runs4, length, 4);
-    length = lengthen_run(&runs, runs2, length, 2);
-    return lengthen_run(&runs, mask, length, 1);
-}
-
-/* Where 4 set bits begin. */
-static inline size_t mask_runs_of_4(size_t mask)
-{
-    size_t runs2 = mask & mask >> 1;
-    return runs2 & runs2 >> 2;
-}
-
-/* The length of the longest run of set bits, 0 if none is set; there are no 4 in a row: most holes
- * are that short, and this has no branch. */
-static inline unsigned mask_longest_below_4(size_t mask)
-{
-    size_t runs2 = mask & mask >> 1;
-    size_t runs3 = runs2 & runs2 >> 1;
-    return (unsigned)(mask != 0) + (runs2 != 0) + (runs3 != 0);
-}
-
-/* The length of the longest run of set bits, 0 if none is set. */
-static inline unsigned mask_longest(size_t mask)
-{
-    size_t runs4 = mask_runs_of_4(mask);
-    return runs4 ? (unsigned)mask_longest_from_4(mask, runs4) : mask_longest_below_4(mask);
-}
 
 /* The lowest fit in a leaf that has one (X1). Only the last hole of a leaf can reach beyond it,
  * so it is the one if no other fits. */

@@ -33,15 +33,14 @@
  *       granules at its beginning are the end of a hole from before: these may count for a hole,
  *       but in a blank leaf. 255 stands for 255 and more. (The lowest leaf with a byte of n has
  *       a hole of n: that other hole would have been found before.)
- *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. A
- *       stale node of levels[1] may be higher than its children. The levels in use are one or two
- *       at first, and more when a leaf beyond them has a byte: all bytes beyond are 0.
- *   X3  No hole of hint_least(i) granules or more starts in a leaf below hints[i], and the hints
- *       ascend.
+ *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. The
+ *       levels in use are one or two at first, and more when a leaf beyond them has a byte: all
+ *       bytes beyond are 0. With hints, a stale node of levels[1] may be higher than its children.
+ *   X3  With hints, no hole of hint_least(i) granules or more starts in a leaf below hints[i], and
+ *       the hints ascend.
  * Large holes
  *   L1  The word of a page is the size in granules of the hole of LARGE granules or more that
- *       starts in it, and 0 if there is none or it is loose (large.h). A loose
- *       leaf has one.
+ *       starts in it, and 0 if there is none or it is loose (large.h). A loose leaf has one.
  *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children;
  *       what pads a level is 0.
  * With FFALLOC_SMALL the tree has half a word per leaf and node, and there are no pages and no
@@ -94,8 +93,8 @@ typedef uint16_t hole_size;
 #define PAGE_FANOUT_LOG2 (HAS_SSE2 ? 3u : 2u)
 #define PAGE_FANOUT      ((size_t)1 << PAGE_FANOUT_LOG2)
 
-/* Hints, and nodes of the tree that may be too high (hints.h, X2, X3). FFALLOC_HINTS is for tests.
- */
+/* Whether there are hints, and nodes of the tree that may be too high for a while (hints.h). Tests
+ * define FFALLOC_HINTS. */
 #ifdef FFALLOC_HINTS
 #define HAS_HINTS FFALLOC_HINTS
 #else

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * free. The usual case happens inside one leaf, as malloc's does: the freed block has a used
+ * granule before and after it there. Where it reaches into the next leaf, or a hole does, that one
+ * is looked at too; the rest is left to blocks.c.
+ */
+#include "calls.h"
+
+#if FFALLOC_SMALL
+
+static size_t release_block(struct ffalloc_pool *pool, size_t start)
+{
+    return ffalloc_blocks_release(pool, start);
+}
+
+#else
+
+__attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
+                                                    size_t hole_count, size_t count)
+{
+    ffalloc_index_raise(pool, leaf, (unsigned)hole_count);
+    return count;
+}
+
+/* A free of `count` granules, which this returns, made a hole in `leaf` what it is. */
+HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count)
+{
+    hints_lower(pool, leaf, hole_count);
+    if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
+        return after_raise(pool, leaf, hole_count, count);
+    return count;
+}
+
+/* Whether the last hole of `leaf`, before a blank one, is loose and long. */
+HOT bool is_before_loose(const struct ffalloc_pool *pool, size_t leaf)
+{
+    size_t run = pool->leaves[leaf + 1].starts >> 1;
+    return is_loose_and_long(pool, first_granule_of(leaf), run, end_after_run(pool, leaf + 1, run));
+}
+
+/*
+ * Frees a block after which its leaf ends in a hole that starts in it. Here are the cases in which
+ * that ends in the next one or with the pool.
+ */
+__attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    struct leaf *next = words + 1;
+    size_t position = start & (WORD_BITS - 1);
+    size_t bit = bit_of(start);
+    size_t below = words->used & (bit - 1);
+    size_t ends = (words->starts | ~words->used) >> position >> 1;
+    if (ends && leaf_is_blank(next) && is_before_loose(pool, leaf)) {
+        words->used = below;
+        words->starts ^= bit;
+        return note_freed(pool, lowest_bit(ends) + 1);
+    }
+    size_t over = ends ? 0 : lowest_bit(next->starts | ~next->used);
+    size_t above = next->used & -((size_t)1 << over);
+    if (!above)
+        return ffalloc_blocks_release(pool, start);
+    words->used = below;
+    words->starts ^= bit;
+    next->used = above;
+    size_t count = note_freed(pool, ends ? lowest_bit(ends) + 1 : WORD_BITS - position + over);
+    return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), count);
+}
+
+/* Frees a block before which its leaf has no used granule. Here are the cases in which the hole
+ * ends in this leaf, and starts in it or the one before. */
+__attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *pool, size_t start,
+                                                         size_t above)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    if (!above || leaf == 0 || leaf_is_blank(words - 1))
+        return ffalloc_blocks_release(pool, start);
+    size_t count = highest_bit(words->used ^ above) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    size_t before = leading_zeros(words[-1].used);
+    words->used = above;
+    words->starts ^= bit_of(start);
+    note_freed(pool, count);
+    return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), count);
+}
+
+/* Frees the block that starts at `start`; returns its granules. */
+HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    size_t bit = bit_of(start);
+    size_t ends = (words->starts | ~words->used) & -bit << 1;
+    size_t end_bit = ends & -ends;
+    size_t used = words->used ^ (end_bit - bit);
+    size_t below = used & (bit - 1);
+    size_t above = used & -bit;
+    if (!below)
+        return release_at_start(pool, start, above);
+    if (!above)
+        return release_at_end(pool, start);
+    words->used = used;
+    words->starts ^= bit;
+    size_t count = note_freed(pool, lowest_bit(end_bit) - (unsigned)(start & (WORD_BITS - 1)));
+    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, count);
+}
+
+#endif
+
+/* NULL is no pool's, and so the short way need not ask for it. */
+static inline size_t release(struct ffalloc_pool *pool, void *block)
+{
+    size_t start;
+    if (!decode(pool, block, &start))
+        return block ? ffalloc_wrong_pointer(pool, block) : 0;
+    FFALLOC_TRACE_FREE(pool, block);
+    return release_block(pool, start);
+}
+
+size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
+{
+    return bytes_of(pool, release(pool, block));
+}
+
+void ffalloc_free(struct ffalloc_pool *pool, void *block)
+{
+    release(pool, block);
+}
