@@ -14,6 +14,7 @@
 byte slots[SLOTS]; /* 0: empty */
 byte head;
 byte tail;
+byte head_seen;
 byte last_taken[WRITERS];
 byte taken_count;
 
@@ -29,7 +30,11 @@ proctype writer(byte number)
         has_moved = false;
         do
         :: !has_moved ->
-            seen_head = head;
+            seen_head = head_seen;
+            if
+            :: my_tail - seen_head >= SLOTS -> seen_head = head; head_seen = seen_head
+            :: else -> skip
+            fi;
             if
             :: my_tail - seen_head >= SLOTS -> my_tail = tail /* full: try again */
             :: else ->

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""spin verifies tests/inbox.pml, and finds what is wrong with two spoiled copies of it."""
+"""spin verifies tests/inbox.pml, and finds what is wrong with three spoiled copies of it."""
 
 import pathlib
 import subprocess
@@ -27,6 +27,9 @@ class InboxModel(unittest.TestCase):
 
     def test_an_inbox_one_slot_too_full_is_found(self):
         self.assertGreater(count_errors(MODEL.replace("seen_head >= SLOTS", "seen_head > SLOTS")), 0)
+
+    def test_a_head_seen_too_high_is_found(self):
+        self.assertGreater(count_errors(MODEL.replace("head_seen = seen_head", "head_seen = seen_head + 1")), 0)
 
     def test_a_slot_that_is_not_emptied_is_found(self):
         self.assertGreater(count_errors(MODEL.replace("slots[head % SLOTS] = 0;", "skip;")), 0)

@@ -10,8 +10,10 @@
  *
  * A bounded ring, any number of writers without a lock, one reader under the shard's lock. A writer
  * reserves a slot by moving `tail` and then fills it; the reader takes filled slots in order and
- * empties them before it moves `head`. tests/inbox.pml is a model of it for spin. (The ring is
- * Vyukov's bounded queue, 2010, where an empty slot serves as its sequence number.)
+ * empties them before it moves `head`. Writers look at `head`, which changes with each block taken,
+ * only when the ring seems full by what one of them saw of it before. tests/inbox.pml is a model of
+ * it for spin. (The ring is Vyukov's bounded queue, 2010, where an empty slot serves as its
+ * sequence number.)
  */
 #ifndef FFALLOC_PRELOAD_INBOX_H
 #define FFALLOC_PRELOAD_INBOX_H
@@ -25,15 +27,25 @@ struct inbox {
     void *slots[INBOX_SLOTS]; /* NULL: empty, or reserved and not yet filled */
     __attribute__((aligned(64))) size_t head;
     __attribute__((aligned(64))) size_t tail;
+    size_t head_seen;      /* what a writer has read of head, which is no lower now */
     unsigned reader_count; /* threads at home here; without one nobody would look soon */
 };
+
+/* Whether there is room for a block at `tail`, by the reader's own word. */
+static inline bool inbox_look(struct inbox *inbox, size_t tail)
+{
+    size_t head = __atomic_load_n(&inbox->head, __ATOMIC_ACQUIRE);
+    __atomic_store_n(&inbox->head_seen, head, __ATOMIC_RELEASE);
+    return tail - head < INBOX_SLOTS;
+}
 
 /* Leaves a block for the reader; false, with nothing done, if and only if there is no room. */
 static inline bool inbox_put(struct inbox *inbox, void *block)
 {
     size_t tail = __atomic_load_n(&inbox->tail, __ATOMIC_RELAXED);
     do {
-        if (tail - __atomic_load_n(&inbox->head, __ATOMIC_ACQUIRE) >= INBOX_SLOTS)
+        size_t head_seen = __atomic_load_n(&inbox->head_seen, __ATOMIC_ACQUIRE);
+        if (tail - head_seen >= INBOX_SLOTS && !inbox_look(inbox, tail))
             return false;
     } while (!__atomic_compare_exchange_n(&inbox->tail, &tail, tail + 1, true, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED));
