@@ -91,16 +91,10 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t end, size_t 
     return note_placed(pool, start, count, size);
 }
 
-void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block)
-{
-    ffalloc_index_lose(pool, leaf >> FANOUT_LOG2);
-    return block;
-}
-
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block)
 {
     if (index_lower_leaf(pool, leaf, (unsigned)mask_longest_from_4(free, mask_runs_of_4(free))))
-        return ffalloc_after_loss(pool, leaf, block);
+        return ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, block);
     return block;
 }
 
@@ -123,7 +117,7 @@ void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, vo
 {
     unsigned longest = mask_longest(~pool->leaves[leaf].used);
     if (index_lower_leaf(pool, leaf, longest > rest ? longest : (unsigned)rest))
-        return ffalloc_after_loss(pool, leaf, block);
+        return ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, block);
     return block;
 }
 

@@ -89,9 +89,6 @@ HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, siz
 
 #if !FFALLOC_SMALL
 
-/* A block was placed in a leaf whose largest hole was also the largest of its node. Returns it. */
-void *ffalloc_after_loss(struct ffalloc_pool *pool, size_t leaf, void *block);
-
 /* A block was placed in a leaf that does not end in a hole. Returns it. */
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block);
 
@@ -120,7 +117,7 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size
     if (mask_runs_of_4(~used))
         return ffalloc_after_placed(pool, leaf, ~used, block);
     if (index_lower_leaf(pool, leaf, mask_longest_below_4(~used)))
-        return ffalloc_after_loss(pool, leaf, block);
+        return ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, block);
     return block;
 }
 

@@ -15,19 +15,12 @@ static size_t release_block(struct ffalloc_pool *pool, size_t start)
 
 #else
 
-__attribute__((noinline)) static size_t after_raise(struct ffalloc_pool *pool, size_t leaf,
-                                                    size_t hole_count, size_t count)
-{
-    ffalloc_index_raise(pool, leaf, (unsigned)hole_count);
-    return count;
-}
-
 /* A free of `count` granules, which this returns, made a hole in `leaf` what it is. */
 HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count)
 {
     hints_lower(pool, leaf, hole_count);
     if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
-        return after_raise(pool, leaf, hole_count, count);
+        return ffalloc_index_raise(pool, leaf, (unsigned)hole_count, count);
     return count;
 }
 

@@ -85,20 +85,20 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
     return saturated(longest);
 }
 
-void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
+size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result)
 {
     size_t node = leaf;
     for (unsigned level = 1;; level++) {
         if (level == pool->level_count) {
             if (node < FANOUT)
-                return;
+                return result;
             pool->levels[level][0] = (uint8_t)node_max(pool->levels[level - 1]);
             pool->level_count++;
         }
         node >>= FANOUT_LOG2;
         uint8_t *byte = &pool->levels[level][node];
         if (*byte >= largest)
-            return;
+            return result;
         *byte = (uint8_t)largest;
     }
 }
@@ -110,19 +110,20 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
  * bytes are looked at before the byte is written: a load of 16 bytes right after a store of one
  * of them would wait for the store to leave the processor's buffer.
  */
-__attribute__((noinline)) static void set_node(struct ffalloc_pool *pool, size_t node, unsigned now)
+__attribute__((noinline)) static void *set_node(struct ffalloc_pool *pool, size_t node,
+                                                unsigned now, void *block)
 {
     for (unsigned level = 1;; level++) {
         uint8_t *bytes = pool->levels[level];
         unsigned before = bytes[node];
         if (now == before)
-            return;
+            return block;
         size_t parent = node >> FANOUT_LOG2;
         /* A smaller child changes its parent only if the parent's byte was this child's. */
         if (level + 1u == pool->level_count ||
             (now < before && pool->levels[level + 1][parent] > before)) {
             bytes[node] = (uint8_t)now;
-            return;
+            return block;
         }
         unsigned child = (unsigned)(node & (FANOUT - 1));
         unsigned others = node_max_but(bytes + (node - child), child);
@@ -132,33 +133,32 @@ __attribute__((noinline)) static void set_node(struct ffalloc_pool *pool, size_t
     }
 }
 
-void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node)
+void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 {
     uint32_t *slot = &pool->stale[node & (STALE_NODES - 1)];
     size_t former = *slot;
     *slot = (uint32_t)node;
     if (former == node || former == NO_LEAF)
-        return;
+        return block;
     unsigned now = node_max(pool->levels[0] + (former << FANOUT_LOG2));
-    if (now != pool->levels[1][former])
-        set_node(pool, former, now);
+    return now == pool->levels[1][former] ? block : set_node(pool, former, now, block);
 }
 
 #else
 
-void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node)
+void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 {
     for (unsigned level = 1;; level++) {
         uint8_t *byte = &pool->levels[level][node];
         unsigned before = *byte;
         unsigned now = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
         if (now == before)
-            return;
+            return block;
         *byte = (uint8_t)now;
         node >>= FANOUT_LOG2;
         /* A smaller child changes its parent only if the parent's byte was this child's. */
         if (level + 1u == pool->level_count || pool->levels[level + 1][node] != before)
-            return;
+            return block;
     }
 }
 
@@ -167,9 +167,9 @@ void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node)
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 {
     if (index_raise_leaf(pool, leaf, now))
-        ffalloc_index_raise(pool, leaf, now);
+        ffalloc_index_raise(pool, leaf, now, 0);
     else if (index_lower_leaf(pool, leaf, now))
-        ffalloc_index_lose(pool, leaf >> FANOUT_LOG2);
+        ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, NULL);
 }
 
 void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf)
@@ -185,7 +185,7 @@ void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf)
         }
     }
     if (index_lower_leaf(pool, leaf, saturated(longest)))
-        ffalloc_index_lose(pool, leaf >> FANOUT_LOG2);
+        ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, NULL);
 }
 
 void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)

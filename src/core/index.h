@@ -65,12 +65,13 @@ void ffalloc_index_init(struct ffalloc_pool *pool);
  * learn it. */
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count);
 
-/* Passes on to the levels above that a leaf's byte was raised to `largest`. */
-void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
+/* Passes on to the levels above that a leaf's byte was raised to `largest`. Returns `result`, so
+ * that a call of free can end with it. */
+size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result);
 
 /* Passes on to the levels above, now or later, that the largest of the leaves' bytes below a node
- * of levels[1] was lowered. */
-void ffalloc_index_lose(struct ffalloc_pool *pool, size_t node);
+ * of levels[1] was lowered. Returns `block`, so that a call of malloc can end with it. */
+void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block);
 
 /* Lowers the byte of a leaf, of which the largest hole is no more, to what is counted from the map.
  * No hole starts in it if it is blank. */
@@ -127,7 +128,7 @@ HOT bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned small
 HOT void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     if (index_raise_leaf(pool, leaf, saturated(count)))
-        ffalloc_index_raise(pool, leaf, saturated(count));
+        ffalloc_index_raise(pool, leaf, saturated(count), 0);
 }
 
 /* Of the hole that begins before `leaf` or with it, whose piece there was of `count` granules, only
