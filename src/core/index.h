@@ -32,8 +32,8 @@
  *     (no search misled, none that climbs): a quarter more instructions, since a leaf that gains or
  *     loses a hole has bits of many sizes to set;
  *   - a freed block kept out of map and index while it alone is the lowest hole of its size, and
- *     handed out for that: on most traces fewer than a tenth of the frees are undone so, and a
- *     third are kept first.
+ *     handed out for that: on most traces fewer than a tenth of the frees are undone so, of up to a
+ *     third that are kept.
  *
  * Larger holes show as 255 in the tree and are told apart by large.c.
  *
