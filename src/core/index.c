@@ -69,6 +69,20 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 
 #endif
 
+/* The largest of the holes in a leaf, as far as its bits tell (X1); if it is blank, a hole starts
+ * with it. */
+HOT size_t longest_in(const struct ffalloc_pool *pool, size_t leaf)
+{
+    const struct leaf *words = &pool->leaves[leaf];
+    size_t longest = leaf_is_blank(words) ? 0 : mask_longest(~words->used);
+    if (leaf_ends_in_hole(words)) {
+        size_t start = first_granule_of(leaf) + leaf_last_hole(words);
+        size_t last = map_hole_end(pool, start) - start;
+        longest = last > longest ? last : longest;
+    }
+    return longest;
+}
+
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 {
     const struct leaf *words = &pool->leaves[leaf];
@@ -76,13 +90,7 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
     if (leaf_is_blank(words) &&
         (words->starts & RUN_OF_BLOCK || map_hole_start(pool, first) != first))
         return 0;
-    size_t longest = leaf_is_blank(words) ? 0 : mask_longest(~words->used);
-    if (leaf_ends_in_hole(words)) {
-        size_t start = first + leaf_last_hole(words);
-        size_t count = map_hole_end(pool, start) - start;
-        longest = count > longest ? count : longest;
-    }
-    return saturated(longest);
+    return saturated(longest_in(pool, leaf));
 }
 
 size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result)
@@ -174,16 +182,7 @@ void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 
 void ffalloc_index_lower(struct ffalloc_pool *pool, size_t leaf)
 {
-    const struct leaf *words = &pool->leaves[leaf];
-    size_t longest = 0;
-    if (!leaf_is_blank(words)) {
-        longest = mask_longest(~words->used);
-        if (leaf_ends_in_hole(words)) {
-            size_t start = first_granule_of(leaf) + leaf_last_hole(words);
-            size_t last = map_hole_end(pool, start) - start;
-            longest = last > longest ? last : longest;
-        }
-    }
+    size_t longest = leaf_is_blank(&pool->leaves[leaf]) ? 0 : longest_in(pool, leaf);
     if (index_lower_leaf(pool, leaf, saturated(longest)))
         ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, NULL);
 }

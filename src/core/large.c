@@ -3,6 +3,11 @@
 
 #if !FFALLOC_SMALL
 
+static inline uint32_t larger(uint32_t word, uint32_t more)
+{
+    return word > more ? word : more;
+}
+
 #if HAS_SSE2
 
 /* The first of a node's words, from word `from` on, that is at least `least`; PAGE_FANOUT if none
@@ -50,11 +55,6 @@ HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
     return from <= 3 && node[3] >= least ? 3 : PAGE_FANOUT;
 }
 
-static inline uint32_t larger(uint32_t word, uint32_t more)
-{
-    return word > more ? word : more;
-}
-
 /* By an exclusive or of their numbers, the other three are found without asking which it is. */
 HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
 {
@@ -66,8 +66,7 @@ HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
 uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t node)
 {
     const uint32_t *words = page_level(pool, level) + (node << PAGE_FANOUT_LOG2);
-    uint32_t others = words_max_but(words, 0);
-    return others > words[0] ? others : words[0];
+    return larger(words[0], words_max_but(words, 0));
 }
 
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)

@@ -143,27 +143,23 @@ __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool,
     return malloc_in(pool, leaf, runs, count, size);
 }
 
-/* The hint is too low. */
-__attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t leaf,
-                                                  size_t count, size_t size)
-{
-    if (count > QUICK_GRANULES)
-        __builtin_unreachable();
-    size_t found;
-    if (!index_in_node(pool, leaf, count, &found))
-        return malloc_farther(pool, (leaf | (FANOUT - 1)) + 1, count, size);
-    hints_raise(pool, count, found);
-    return malloc_in(pool, found, mask_runs_to_8(~pool->leaves[found].used, count), count, size);
-}
-
-/* Of up to LARGEST_HINT granules. */
-HOT void *malloc_between(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+/* From a hint's leaf on, of up to LARGEST_HINT granules. */
+HOT void *malloc_near(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     size_t found;
     if (!index_in_node(pool, leaf, count, &found))
         return malloc_farther(pool, (leaf | (FANOUT - 1)) + 1, count, size);
     hints_raise(pool, count, found);
     return malloc_in(pool, found, mask_runs(~pool->leaves[found].used, count), count, size);
+}
+
+/* The hint is too low. */
+__attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t leaf,
+                                                  size_t count, size_t size)
+{
+    if (count > QUICK_GRANULES)
+        __builtin_unreachable();
+    return malloc_near(pool, leaf, count, size);
 }
 
 /* Not quick, or larger than any before. */
@@ -175,7 +171,7 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
         return malloc_large(pool, count, size);
     size_t leaf = pool->hints[hint_of(count)];
     return count > LARGEST_HINT ? malloc_farther(pool, leaf, count, size)
-                                : malloc_between(pool, leaf, count, size);
+                                : malloc_near(pool, leaf, count, size);
 }
 
 /*
