@@ -127,6 +127,11 @@ class Contract(TestCase):
                 with self.subTest(case, **variables):
                     self.assert_ends_well(run([CHILDREN / "remote", case], **variables))
 
+    def test_the_size_of_a_block_holds_while_another_thread_changes_its_neighbours(self):
+        for variables in ({}, {"FFALLOC_POOL": "256M"}):
+            with self.subTest(**variables):
+                self.assert_ends_well(run([CHILDREN / "remote", "size"], **variables))
+
     def test_what_another_thread_frees_wrongly_is_told(self):
         for case, message in (("twice", "double free of "), ("inside", "is 16 bytes inside a block of 48 ")):
             process = run([CHILDREN / "remote", case])

@@ -16,15 +16,21 @@
 #define GROUP_LIMIT 8
 
 /*
- * Whether `block` is the start of a live block; sets `start` to its granule. This is the one
- * place where a pointer from outside is decoded. The offset is rotated, not shifted: bits below
- * the granule come to the top and make the number too large.
+ * The granule at an address, or a number that is too large for one. This is the one place where a
+ * pointer from outside is decoded. The offset is rotated, not shifted: bits below the granule come
+ * to the top.
  */
+static inline size_t granule_of(const struct ffalloc_pool *pool, const void *address)
+{
+    size_t offset = (uintptr_t)address - (uintptr_t)pool->blocks;
+    unsigned log2 = pool->granule_log2;
+    return offset >> log2 | offset << (WORD_BITS - log2);
+}
+
+/* Whether `block` is the start of a live block; sets `start` to its granule. */
 static inline bool decode(const struct ffalloc_pool *pool, const void *block, size_t *start)
 {
-    size_t offset = (uintptr_t)block - (uintptr_t)pool->blocks;
-    unsigned log2 = pool->granule_log2;
-    size_t granule = offset >> log2 | offset << (WORD_BITS - log2);
+    size_t granule = granule_of(pool, block);
     *start = granule;
     return granule < pool->granule_count && map_is_used_start(pool, granule);
 }

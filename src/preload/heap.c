@@ -8,6 +8,7 @@
 
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
+__thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
 __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 
@@ -24,12 +25,12 @@ bool heap_is_ready(struct shard *shard)
         .granule = heap.options.granule, .is_zeroed = true, .on_error = heap_on_error};
     size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
     size_t skip = -metadata_size & (heap.page_size - 1);
-    unsigned char *start = heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2) + skip;
-    struct ffalloc_pool *pool = ffalloc_init_with(start, heap.shard_size, &config);
+    shard->start = heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2);
+    struct ffalloc_pool *pool = ffalloc_init_with(shard->start + skip, heap.shard_size, &config);
     if (!pool)
         return false;
-    shard->poisoned_end = start + metadata_size;
-    annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, start + metadata_size,
+    shard->poisoned_end = shard->start + skip + metadata_size;
+    annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, shard->poisoned_end,
                     heap.shard_size - metadata_size);
     ffalloc_pools[shard - heap.shards] = pool;
     __atomic_store_n(&shard->pool, pool, __ATOMIC_RELEASE);
@@ -65,6 +66,7 @@ void heap_start(void)
                    heap.options.check_every == 0 && heap.options.fill < 0;
     record_start();
     heap.plain_pool = heap.is_bare && !heap.recorder ? heap.shards[0].pool : NULL;
+    heap_plain_home = heap.plain_pool ? heap_home : NULL;
 }
 
 /* Requests ------------------------------------------------------------------------------ */

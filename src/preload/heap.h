@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/single_threaded.h>
 
+#include "../core/peek.h"
 #include "annotate.h"
 #include "ffalloc/ffalloc.h"
 #include "inbox.h"
@@ -36,7 +37,9 @@
 
 struct shard {
     struct lock lock;
+    unsigned turn;               /* how often the lock was taken: see lock.h */
     struct ffalloc_pool *pool;   /* NULL until first used */
+    unsigned char *start;        /* of the shard's part of the arena */
     size_t freed_size;           /* bytes, since the last look at how much is in use */
     size_t most_used;            /* bytes, of the looks since memory was last given back */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
@@ -70,6 +73,10 @@ extern struct heap heap __attribute__((visibility("hidden")));
 
 /* The thread's home, NULL before its first call that needs one. */
 extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
+
+/* The same if nothing is to be done for a call but to serve it from there with the lock held; else
+ * NULL, as it is before the thread's first call and in fork. */
+extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
 
 /* The thread is in fork and holds the locks of all shards: the fork handlers of other libraries
  * may run meanwhile, and allocate. */
@@ -109,12 +116,26 @@ static inline struct shard *heap_shard_of(const void *address)
 /* Frees what waits in the shard's inbox, the lock being held. */
 void heap_empty_inbox(struct shard *shard);
 
+static inline void heap_see_to_inbox(struct shard *shard)
+{
+    if (__builtin_expect(inbox_next(&shard->inbox) != NULL, 0))
+        heap_empty_inbox(shard);
+}
+
+/* With several threads, not in fork. */
+static inline void heap_lock_surely(struct shard *shard)
+{
+    lock_take(&shard->lock);
+    turn_begin(&shard->turn);
+    heap_see_to_inbox(shard);
+}
+
 static inline void heap_lock(struct shard *shard)
 {
     if (!__libc_single_threaded && !heap_is_forking)
-        lock_take(&shard->lock);
-    if (__builtin_expect(inbox_next(&shard->inbox) != NULL, 0))
-        heap_empty_inbox(shard);
+        heap_lock_surely(shard);
+    else
+        heap_see_to_inbox(shard);
 }
 
 /* A thread can neither be started nor end while the caller holds a lock, but the first one can
@@ -174,32 +195,34 @@ static inline bool heap_is_in_first(const void *block)
     return __builtin_expect(offset < heap.shard_size, 1);
 }
 
-/* From the thread's own home. */
-static inline void *heap_home_malloc(size_t size)
+/* A block that a thread's home owns. */
+static inline bool heap_is_in_home(const struct shard *home, const void *block)
 {
-    struct shard *home = heap_home;
-    if (!heap.plain_pool || !home)
-        return NULL;
-    heap_lock(home);
-    void *block = ffalloc_malloc(home->pool, size);
-    heap_unlock(home);
-    return block;
+    size_t offset = (uintptr_t)block - (uintptr_t)home->start;
+    return __builtin_expect(offset < heap.shard_size, 1);
 }
 
-/* To the thread's own home, or the inbox of another. */
-static inline bool heap_home_free(void *block)
+/* To the inbox of another shard. */
+static inline bool heap_leave_to_owner(void *block)
 {
-    struct shard *home = heap_home;
     struct shard *shard = heap_shard_of(block);
-    if (!heap.plain_pool || !shard)
-        return false;
-    if (shard != home)
-        return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 &&
-               inbox_put(&shard->inbox, block);
-    heap_lock(home);
-    heap_note_freed(home, ffalloc_release(home->pool, block));
-    heap_unlock(home);
-    return true;
+    return heap.plain_pool && shard && shard != heap_home &&
+           __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 &&
+           inbox_put(&shard->inbox, block);
+}
+
+/* The size of a live block as its shard's map has it, without the lock; 0 if it cannot be told so.
+ * The bits of such a block do not change, but its end is told by what follows it. */
+static inline size_t heap_peek(const void *block)
+{
+    struct shard *shard = heap_shard_of(block);
+    const struct ffalloc_pool *pool =
+        shard ? __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE) : NULL;
+    unsigned turn;
+    if (!pool || !turn_is_none(&shard->lock, &shard->turn, &turn) || inbox_next(&shard->inbox))
+        return 0;
+    size_t size = peek_usable_size(pool, block);
+    return turn_is_still(&shard->turn, turn) ? size : 0;
 }
 
 /* reserve.c: reserves the arena and sets what describes it; no shard if nothing can be had. */

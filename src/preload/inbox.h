@@ -56,7 +56,8 @@ static inline bool inbox_put(struct inbox *inbox, void *block)
 /* The next block, NULL if there is none: whether it is worth while to take. */
 static inline void *inbox_next(const struct inbox *inbox)
 {
-    return __atomic_load_n(&inbox->slots[inbox->head % INBOX_SLOTS], __ATOMIC_ACQUIRE);
+    size_t head = __atomic_load_n(&inbox->head, __ATOMIC_RELAXED);
+    return __atomic_load_n(&inbox->slots[head % INBOX_SLOTS], __ATOMIC_ACQUIRE);
 }
 
 /* Takes the block that inbox_next returned out of the inbox. */

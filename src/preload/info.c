@@ -14,7 +14,7 @@ static void *libc_function(const char *name)
     return heap.options.is_passed_through ? dlsym(RTLD_NEXT, name) : NULL;
 }
 
-EXPORT size_t malloc_usable_size(void *block)
+__attribute__((noinline)) static size_t usable_size_long(void *block)
 {
     size_t (*libc_usable_size)(void *block) =
         (size_t(*)(void *))libc_function("malloc_usable_size");
@@ -26,6 +26,13 @@ EXPORT size_t malloc_usable_size(void *block)
     size_t size = annotate_requested_size(heap.watchers, block, heap_usable_size(block));
     heap_call = NULL;
     return size;
+}
+
+/* Some programs ask twice in the life of a block. */
+EXPORT size_t malloc_usable_size(void *block)
+{
+    size_t size = heap.plain_pool ? heap_peek(block) : 0;
+    return size > 0 ? size : usable_size_long(block);
 }
 
 /* arena: what was ever placed up to the high-water mark; the mark's holes are the free blocks. */

@@ -58,4 +58,30 @@ static inline void lock_give(struct lock *lock)
         os_wake(&lock->state);
 }
 
+/*
+ * A turn is what a thread does with the lock held. Who only looks may do so without it, between
+ * turn_is_none and turn_is_still: if both are true, nothing that was read in between was written
+ * meanwhile. (A sequence lock; the fences are those of Boehm, "Can Seqlocks Get Along with
+ * Programming Language Memory Models?", 2012. tests/turn.pml is a model of it for spin.)
+ */
+static inline void turn_begin(unsigned *turn)
+{
+    __atomic_store_n(turn, *turn + 1, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* Whether no turn is under way; sets `now`. */
+static inline bool turn_is_none(const struct lock *lock, const unsigned *turn, unsigned *now)
+{
+    *now = __atomic_load_n(turn, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&lock->state, __ATOMIC_ACQUIRE) == 0;
+}
+
+/* Whether none has begun since. */
+static inline bool turn_is_still(const unsigned *turn, unsigned now)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(turn, __ATOMIC_RELAXED) == now;
+}
+
 #endif

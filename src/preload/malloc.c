@@ -23,13 +23,14 @@ __attribute__((noinline)) static void *malloc_long(size_t size)
 }
 
 /* With several threads. */
-__attribute__((noinline)) static void *malloc_at_home(size_t size)
+__attribute__((noinline)) static void *malloc_at_home(struct shard *home, size_t size)
 {
-    void *block = heap_home_malloc(size);
+    heap_lock_surely(home);
+    void *block = ffalloc_malloc(home->pool, size);
+    lock_give(&home->lock);
     if (likely(block))
         return block;
-    return heap_is_plain_and_one_pool() && heap_home ? heap_refuse("malloc", size)
-                                                     : malloc_long(size);
+    return heap_is_plain_and_one_pool() ? heap_refuse("malloc", size) : malloc_long(size);
 }
 
 __attribute__((noinline)) static void *malloc_plainly(struct ffalloc_pool *pool, size_t size)
@@ -44,8 +45,10 @@ EXPORT void *malloc(size_t size)
 {
     if (heap_is_plain_and_single())
         return malloc_plainly(heap.plain_pool, size);
+    if (likely(heap_plain_home))
+        return malloc_at_home(heap_plain_home, size);
     if (!heap.watchers.valgrind)
-        return malloc_at_home(size);
+        return malloc_long(size);
     LONG_WAY(size);
     return request("malloc", size, CALLER_SITE);
 }
@@ -58,11 +61,23 @@ __attribute__((noinline)) static void release_long(void *block)
         release_watched(block, CALLER);
 }
 
-/* With several threads, or of no block. */
-__attribute__((noinline)) static void release_at_home(void *block)
+/* Of another shard, or of none. */
+__attribute__((noinline)) static void release_elsewhere(void *block)
 {
-    if (block && !heap_home_free(block))
+    if (block && !heap_leave_to_owner(block))
         release_long(block);
+}
+
+/* With several threads. */
+__attribute__((noinline)) static void release_at_home(struct shard *home, void *block)
+{
+    if (!heap_is_in_home(home, block)) {
+        release_elsewhere(block);
+        return;
+    }
+    heap_lock_surely(home);
+    heap_note_freed(home, ffalloc_release(home->pool, block));
+    lock_give(&home->lock);
 }
 
 __attribute__((noinline)) static void release_plainly(struct ffalloc_pool *pool, void *block)
@@ -70,15 +85,17 @@ __attribute__((noinline)) static void release_plainly(struct ffalloc_pool *pool,
     if (heap_is_in_first(block))
         heap_note_freed(&heap.shards[0], ffalloc_release(pool, block));
     else
-        release_at_home(block);
+        release_elsewhere(block);
 }
 
 __attribute__((always_inline)) static inline void release(void *block)
 {
     if (heap_is_plain_and_single())
         release_plainly(heap.plain_pool, block);
+    else if (likely(heap_plain_home))
+        release_at_home(heap_plain_home, block);
     else if (!heap.watchers.valgrind || !block)
-        release_at_home(block);
+        release_elsewhere(block);
     else {
         LONG_WAY(block);
         release_watched(block, CALLER_SITE);
@@ -123,6 +140,16 @@ __attribute__((noinline)) static void *calloc_plainly(struct ffalloc_pool *pool,
     return heap_is_plain_and_one_pool() ? heap_refuse("calloc", size) : calloc_long(size);
 }
 
+__attribute__((noinline)) static void *calloc_at_home(struct shard *home, size_t size)
+{
+    heap_lock_surely(home);
+    void *block = ffalloc_calloc(home->pool, 1, size);
+    lock_give(&home->lock);
+    if (likely(block))
+        return block;
+    return heap_is_plain_and_one_pool() ? heap_refuse("calloc", size) : calloc_long(size);
+}
+
 EXPORT void *calloc(size_t count, size_t size)
 {
     size_t total;
@@ -130,6 +157,8 @@ EXPORT void *calloc(size_t count, size_t size)
         total = SIZE_MAX;
     if (heap_is_plain_and_single() && total < CLEAR_BY_PURGE)
         return calloc_plainly(heap.plain_pool, total);
+    if (heap_plain_home && total < CLEAR_BY_PURGE)
+        return calloc_at_home(heap_plain_home, total);
     if (!heap.watchers.valgrind)
         return calloc_long(total);
     LONG_WAY(total);
@@ -140,21 +169,23 @@ EXPORT void *calloc(size_t count, size_t size)
  * misuse was told. */
 __attribute__((always_inline)) static inline void *move_or_resize_plainly(void *block, size_t size)
 {
-    if (!heap_is_plain_and_single() || !heap_is_in_first(block))
+    struct shard *home = heap_plain_home;
+    if (!home || !heap_is_in_home(home, block))
         return NULL;
-    struct shard *shard = &heap.shards[0];
     uint64_t misuse_count = heap.misuse_count;
-    if (ffalloc_resize(shard->pool, block, size))
-        return block;
-    if (heap.misuse_count != misuse_count)
-        return NULL;
-    void *moved = ffalloc_malloc(shard->pool, size);
-    if (!moved)
-        return NULL;
-    size_t before = ffalloc_usable_size(shard->pool, block);
-    memcpy(moved, block, before < size ? before : size);
-    heap_note_freed(shard, ffalloc_release(shard->pool, block));
-    return moved;
+    heap_lock(home);
+    void *done = ffalloc_resize(home->pool, block, size) ? block : NULL;
+    if (!done && heap.misuse_count == misuse_count)
+        done = ffalloc_malloc(home->pool, size);
+    size_t before = done && done != block ? ffalloc_usable_size(home->pool, block) : 0;
+    heap_unlock(home);
+    if (before == 0)
+        return done;
+    memcpy(done, block, before < size ? before : size);
+    heap_lock(home);
+    heap_note_freed(home, ffalloc_release(home->pool, block));
+    heap_unlock(home);
+    return done;
 }
 
 /* realloc of a live block to a size above 0; NULL if it cannot be, or is not live. */

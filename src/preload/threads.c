@@ -27,6 +27,7 @@ static struct shard *find_home(void)
     heap_unlock(home);
     home = has_pool ? home : &heap.shards[0];
     heap_home = home;
+    heap_plain_home = heap.plain_pool && !heap_is_forking ? home : NULL;
     if (has_exit_key)
         pthread_setspecific(exit_key, home);
     return home;
@@ -45,11 +46,18 @@ static void prepare_fork(void)
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_take(&heap.shards[i].lock);
     heap_is_forking = true;
+    heap_plain_home = NULL;
+}
+
+static void end_fork(void)
+{
+    heap_is_forking = false;
+    heap_plain_home = heap.plain_pool ? heap_home : NULL;
 }
 
 static void end_fork_in_parent(void)
 {
-    heap_is_forking = false;
+    end_fork();
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_give(&heap.shards[i].lock);
     record_end_fork();
@@ -69,7 +77,7 @@ static void reset_inbox(struct shard *shard)
 
 static void end_fork_in_child(void)
 {
-    heap_is_forking = false;
+    end_fork();
     for (unsigned i = 0; i < heap.shard_count; i++) {
         heap.shards[i].lock.state = 0;
         reset_inbox(&heap.shards[i]);

@@ -6,7 +6,9 @@
  *   remote fork     also in a child that is forked meanwhile
  *   remote twice    a block freed by another thread and then by its owner: a double free
  *   remote inside   a pointer into a block, freed by another thread
+ *   remote size     malloc_usable_size of blocks whose neighbours their owner frees and places
  */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +56,36 @@ static int take_again(size_t count)
     return 0;
 }
 
+/* Until the owner is done, or a size is wrong. */
+static int is_done;
+
+static void *ask_sizes(void *nothing)
+{
+    while (!__atomic_load_n(&is_done, __ATOMIC_RELAXED))
+        for (size_t i = 0; i < COUNT; i += 2)
+            if (malloc_usable_size(blocks[i]) != 48)
+                return "the size of a live block changed";
+    return nothing;
+}
+
+/* Every other block goes and comes, 3 million times, in some 0.3 s. */
+static int change_neighbours(void)
+{
+    pthread_t asker;
+    if (pthread_create(&asker, NULL, ask_sizes, NULL))
+        abort();
+    for (unsigned round = 0; round < 6000; round++) {
+        for (size_t i = 1; i < COUNT; i += 2)
+            free(blocks[i]);
+        for (size_t i = 1; i < COUNT; i += 2)
+            blocks[i] = malloc(48);
+    }
+    __atomic_store_n(&is_done, 1, __ATOMIC_RELAXED);
+    void *wrong;
+    pthread_join(asker, &wrong);
+    return wrong ? fail(wrong) : 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
@@ -71,6 +103,8 @@ int main(int argc, char **argv)
         }
         return 0;
     }
+    if (strcmp(what, "size") == 0)
+        return change_neighbours();
     if (strcmp(what, "fork") == 0) {
         free_elsewhere(50);
         pid_t child = fork();
