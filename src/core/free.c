@@ -60,6 +60,42 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), count);
 }
 
+#if HAS_HINTS
+
+/*
+ * The same, after a run of blank leaves: what a sweep of frees does again and again, as of a queue.
+ * Here are the cases in which a loose hole grows, which ends in this leaf or the next one.
+ */
+__attribute__((noinline)) static size_t release_after_run(struct ffalloc_pool *pool, size_t start,
+                                                          size_t above)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    size_t run = words[-1].starts;
+    size_t first = leaf - (run >> 1);
+    size_t hole = first - (first > 0 && (ptrdiff_t)pool->leaves[first - 1].used > 0);
+    if (run & RUN_OF_BLOCK || !large_is_loose(pool, first_granule_of(hole), 0))
+        return ffalloc_blocks_release(pool, start);
+    size_t count = highest_bit(words->used ^ above) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    if (above) {
+        words->used = above;
+        words->starts ^= bit_of(start);
+        return note_freed(pool, count);
+    }
+    struct leaf *next = words + 1;
+    size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
+    size_t next_used = next->used & -((size_t)1 << over);
+    if (!next_used)
+        return ffalloc_blocks_release(pool, start);
+    words->used = 0;
+    next->used = next_used;
+    map_mark_run(pool, first, leaf + 1, RUN_OF_HOLE);
+    index_blank(pool, leaf);
+    return note_freed(pool, count + over);
+}
+
+#endif
+
 /* Frees a block before which its leaf has no used granule. Here are the cases in which the hole
  * ends in this leaf, and starts in it or the one before. */
 __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *pool, size_t start,
@@ -67,6 +103,10 @@ __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *po
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
+#if HAS_HINTS
+    if (leaf > 0 && leaf_is_blank(words - 1) && (above || !leaf_is_blank(words + 1)))
+        return release_after_run(pool, start, above);
+#endif
     if (!above || leaf == 0 || leaf_is_blank(words - 1))
         return ffalloc_blocks_release(pool, start);
     size_t count = highest_bit(words->used ^ above) + 1 - (unsigned)(start & (WORD_BITS - 1));

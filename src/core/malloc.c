@@ -170,6 +170,10 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     if (count > SATURATED)
         return malloc_large(pool, count, size);
     size_t leaf = pool->hints[hint_of(count)];
+    if (pool->levels[0][leaf] >= count) {
+        size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
+        return malloc_in(pool, leaf, runs, count, size);
+    }
     return count > LARGEST_HINT ? malloc_farther(pool, leaf, count, size)
                                 : malloc_near(pool, leaf, count, size);
 }
