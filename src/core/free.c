@@ -28,7 +28,7 @@ HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count
 HOT bool is_before_loose(const struct ffalloc_pool *pool, size_t leaf)
 {
     size_t run = pool->leaves[leaf + 1].starts >> 1;
-    return is_loose_and_long(pool, first_granule_of(leaf), run, end_after_run(pool, leaf + 1, run));
+    return is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run);
 }
 
 /*

@@ -172,17 +172,17 @@ HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t
 
 #endif
 
-/* Whether a hole that starts at `start` and ends at `end` after a `run` of blank leaves is loose,
- * and stays large whatever happens in its first two leaves. */
-HOT bool is_loose_and_long(const struct ffalloc_pool *pool, size_t start, size_t run, size_t end)
+/* The end of a hole from before in a leaf that is not blank. */
+HOT size_t end_in_leaf(const struct ffalloc_pool *pool, size_t leaf)
 {
-    return run > LARGE / WORD_BITS && large_is_loose(pool, start, end);
+    return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].used);
 }
 
-/* Of the hole whose first leaf that it does not begin in is `leaf`, a blank one. */
-HOT size_t end_after_run(const struct ffalloc_pool *pool, size_t leaf, size_t run)
+/* Whether a hole that starts at `start` and goes on in `leaf`, the first of a `run` of blank ones,
+ * is loose, and stays large whatever happens in its first two leaves. */
+HOT bool is_loose_and_long(const struct ffalloc_pool *pool, size_t start, size_t leaf, size_t run)
 {
-    return first_granule_of(leaf + run) + lowest_bit(pool->leaves[leaf + run].used);
+    return run > LARGE / WORD_BITS && large_is_loose(pool, start, end_in_leaf(pool, leaf + run));
 }
 
 #endif

@@ -54,6 +54,32 @@ HOT void take_last(struct leaf *words, size_t here, size_t count)
     words->used |= (count < here ? bit << count : 0) - bit;
 }
 
+/* Places a block at the front of a hole that starts in a leaf before a blank one, and of which
+ * `words` are. */
+APART void *place_across(struct ffalloc_pool *pool, const struct leaf *words, size_t start,
+                         size_t count, size_t size)
+{
+    size_t end_leaf = leaf_of(start) + 1 + (words[1].starts >> 1);
+    return ffalloc_place(pool, start, end_in_leaf(pool, end_leaf), count, size);
+}
+
+/* As malloc_before_blank, of a hole that is loose and long, where the block takes all that the leaf
+ * has of it. */
+APART void *malloc_into_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t run = words[1].starts >> 1;
+    size_t here = leading_zeros(words->used);
+    size_t start = first_granule_of(leaf + 1) - here;
+    size_t over = count - here;
+    if (over - 1 >= WORD_BITS - 1)
+        return place_across(pool, words, start, count, size);
+    void *block = note_placed(pool, start, count, size);
+    take_last(words, here, count);
+    carve(pool, leaf, run, over);
+    return ffalloc_after_last(pool, leaf, 0, block);
+}
+
 /* As malloc_last, where the next leaf is blank: here are the cases of a large hole whose size in
  * the index need not follow. */
 __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf,
@@ -63,16 +89,12 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
     size_t run = words[1].starts >> 1; /* M3 */
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
-    size_t end = end_after_run(pool, leaf + 1, run);
-    size_t over = count - here; /* or negative */
-    if (!is_loose_and_long(pool, start, run, end) || (count >= here && over - 1 >= WORD_BITS - 1))
-        return ffalloc_place(pool, start, end, count, size);
-    void *block = note_placed(pool, start, count, size);
+    if (!is_loose_and_long(pool, start, leaf + 1, run))
+        return place_across(pool, words, start, count, size);
+    if (count >= here)
+        return malloc_into_blank(pool, leaf, count, size);
     take_last(words, here, count);
-    if (count < here)
-        return block;
-    carve(pool, leaf, run, over);
-    return ffalloc_after_last(pool, leaf, 0, block);
+    return note_placed(pool, start, count, size);
 }
 
 /* As malloc_last, where the leaf is blank, or does not end in a hole: then its byte is wrong, and
