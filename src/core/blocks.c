@@ -98,6 +98,15 @@ void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, 
     return block;
 }
 
+__attribute__((noinline)) void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf,
+                                                   size_t rest, void *block)
+{
+    unsigned longest = mask_longest(~pool->leaves[leaf].used);
+    if (index_lower_leaf(pool, leaf, longest > rest ? longest : (unsigned)rest))
+        return ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, block);
+    return block;
+}
+
 void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
                           void *block)
 {
@@ -111,14 +120,6 @@ void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, si
     if (!leaf_is_blank(words + 1))
         last += lowest_bit(words[1].used);
     return ffalloc_after_last(pool, leaf, last, block);
-}
-
-void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, void *block)
-{
-    unsigned longest = mask_longest(~pool->leaves[leaf].used);
-    if (index_lower_leaf(pool, leaf, longest > rest ? longest : (unsigned)rest))
-        return ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, block);
-    return block;
 }
 
 #endif

@@ -45,13 +45,14 @@ HOT void carve(struct ffalloc_pool *pool, size_t leaf, size_t run, size_t over)
     index_gained(pool, leaf + 1, SATURATED);
 }
 
-/* Starts a block at the last hole of a leaf, which has `here` granules of the leaf, and takes of
- * these what it needs. */
-HOT void take_last(struct leaf *words, size_t here, size_t count)
+/* Starts a block at the last hole of a leaf, which has `here` granules of the leaf. Returns its
+ * bit.
+ */
+HOT size_t start_last(struct leaf *words, size_t here)
 {
     size_t bit = (size_t)1 << (WORD_BITS - here);
     words->starts |= bit;
-    words->used |= (count < here ? bit << count : 0) - bit;
+    return bit;
 }
 
 /* Places a block at the front of a hole that starts in a leaf before a blank one, and of which
@@ -75,7 +76,7 @@ APART void *malloc_into_blank(struct ffalloc_pool *pool, size_t leaf, size_t cou
     if (over - 1 >= WORD_BITS - 1)
         return place_across(pool, words, start, count, size);
     void *block = note_placed(pool, start, count, size);
-    take_last(words, here, count);
+    words->used |= -start_last(words, here);
     carve(pool, leaf, run, over);
     return ffalloc_after_last(pool, leaf, 0, block);
 }
@@ -93,7 +94,8 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
         return place_across(pool, words, start, count, size);
     if (count >= here)
         return malloc_into_blank(pool, leaf, count, size);
-    take_last(words, here, count);
+    size_t bit = start_last(words, here);
+    words->used |= (bit << count) - bit;
     return note_placed(pool, start, count, size);
 }
 
@@ -103,6 +105,25 @@ __attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, s
                                                     size_t count, size_t size)
 {
     return place_at(pool, first_granule_of(leaf), count, size);
+}
+
+/* As malloc_last, where the hole ends in the next leaf and the block takes all that this one has of
+ * it. */
+APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    struct leaf *next = words + 1;
+    size_t here = leading_zeros(words->used);
+    size_t hole_count = here + lowest_bit(next->used);
+    size_t start = first_granule_of(leaf + 1) - here;
+    if (count > hole_count)
+        return ffalloc_place(pool, start, start + hole_count, count, size);
+
+    void *block = note_placed(pool, start, count, size);
+    words->used |= -start_last(words, here);
+    next->used |= bits_below(count - here);
+    index_piece_lost(pool, leaf + 1, hole_count - here, hole_count - count);
+    return pool->levels[0][leaf] == hole_count ? ffalloc_after_last(pool, leaf, 0, block) : block;
 }
 
 /*
@@ -119,21 +140,15 @@ __attribute__((noinline)) static void *malloc_last(struct ffalloc_pool *pool, si
     if (leaf_is_blank(next))
         return malloc_before_blank(pool, leaf, count, size);
     size_t here = leading_zeros(words->used);
+    if (count >= here)
+        return malloc_into_next(pool, leaf, count, size);
     size_t hole_count = here + lowest_bit(next->used);
-    size_t start = first_granule_of(leaf + 1) - here;
-    if (count > hole_count)
-        return ffalloc_place(pool, start, start + hole_count, count, size);
-
-    void *block = note_placed(pool, start, count, size);
-    size_t rest = hole_count - count;
-    take_last(words, here, count);
-    if (count >= here) {
-        next->used |= bits_below(count - here);
-        index_piece_lost(pool, leaf + 1, hole_count - here, rest);
-        rest = 0;
-    }
-    return pool->levels[0][leaf] == hole_count ? ffalloc_after_last(pool, leaf, rest, block)
-                                               : block;
+    size_t bit = start_last(words, here);
+    words->used |= (bit << count) - bit;
+    void *block = note_placed(pool, first_granule_of(leaf + 1) - here, count, size);
+    return pool->levels[0][leaf] == hole_count
+               ? ffalloc_after_last(pool, leaf, hole_count - count, block)
+               : block;
 }
 
 /* The lowest of the places `runs` in a leaf is in its last hole, and that reaches the leaf's end;
