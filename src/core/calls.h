@@ -129,11 +129,11 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size
 
 #endif
 
-/* A block of `count` granules was freed; returns `count`. */
+/* A block of `count` granules was freed; returns its bytes. */
 HOT size_t note_freed(struct ffalloc_pool *pool, size_t count)
 {
     pool->spare_granules += count;
-    return count;
+    return bytes_of(pool, count);
 }
 
 #endif

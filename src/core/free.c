@@ -15,13 +15,13 @@ static size_t release_block(struct ffalloc_pool *pool, size_t start)
 
 #else
 
-/* A free of `count` granules, which this returns, made a hole in `leaf` what it is. */
-HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count)
+/* A free of `size` bytes, which this returns, made a hole in `leaf` what it is. */
+HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t size)
 {
     hints_lower(pool, leaf, hole_count);
     if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
-        return ffalloc_index_raise(pool, leaf, (unsigned)hole_count, count);
-    return count;
+        return ffalloc_index_raise(pool, leaf, (unsigned)hole_count, size);
+    return size;
 }
 
 /* Whether the last hole of `leaf`, before a blank one, is loose and long. */
@@ -56,8 +56,8 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     words->used = below;
     words->starts ^= bit;
     next->used = above;
-    size_t count = note_freed(pool, ends ? lowest_bit(ends) + 1 : WORD_BITS - position + over);
-    return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), count);
+    size_t size = note_freed(pool, ends ? lowest_bit(ends) + 1 : WORD_BITS - position + over);
+    return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), size);
 }
 
 #if HAS_HINTS
@@ -113,19 +113,20 @@ __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *po
     size_t before = leading_zeros(words[-1].used);
     words->used = above;
     words->starts ^= bit_of(start);
-    note_freed(pool, count);
-    return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), count);
+    size_t size = note_freed(pool, count);
+    return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), size);
 }
 
-/* Frees the block that starts at `start`; returns its granules. */
+/* Frees the block that starts at `start`; returns its bytes. */
 HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t bit = bit_of(start);
-    size_t ends = (words->starts | ~words->used) & -bit << 1;
-    size_t end_bit = ends & -ends;
-    size_t used = words->used ^ (end_bit - bit);
+    size_t starts = words->starts ^ bit;
+    size_t inner = words->used & ~starts; /* of this block all, of the others all but the start */
+    size_t block = inner & (inner ^ (inner + bit)); /* the sum carries to where it ends */
+    size_t used = words->used ^ block;
     size_t below = used & (bit - 1);
     size_t above = used & -bit;
     if (!below)
@@ -133,9 +134,9 @@ HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
     if (!above)
         return release_at_end(pool, start);
     words->used = used;
-    words->starts ^= bit;
-    size_t count = note_freed(pool, lowest_bit(end_bit) - (unsigned)(start & (WORD_BITS - 1)));
-    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, count);
+    words->starts = starts;
+    size_t size = note_freed(pool, lowest_bit(block + bit) - (unsigned)(start & (WORD_BITS - 1)));
+    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, size);
 }
 
 #endif
@@ -152,7 +153,7 @@ static inline size_t release(struct ffalloc_pool *pool, void *block)
 
 size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
 {
-    return bytes_of(pool, release(pool, block));
+    return release(pool, block);
 }
 
 void ffalloc_free(struct ffalloc_pool *pool, void *block)
