@@ -24,11 +24,21 @@ HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count
     return size;
 }
 
-/* Whether the last hole of `leaf`, before a blank one, is loose and long. */
-HOT bool is_before_loose(const struct ffalloc_pool *pool, size_t leaf)
+/* As release_at_end, where the next leaf is blank: here is the case of a loose hole that the block
+ * ends at. */
+APART size_t release_before_blank(struct ffalloc_pool *pool, size_t start)
 {
-    size_t run = pool->leaves[leaf + 1].starts >> 1;
-    return is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run);
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    size_t run = words[1].starts >> 1;
+    if (!leaf_ends_in_hole(words) ||
+        !is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
+        return ffalloc_blocks_release(pool, start);
+    size_t bit = bit_of(start);
+    size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    words->used &= bit - 1;
+    words->starts ^= bit;
+    return note_freed(pool, count);
 }
 
 /*
@@ -40,23 +50,20 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
-    size_t position = start & (WORD_BITS - 1);
-    size_t bit = bit_of(start);
-    size_t below = words->used & (bit - 1);
-    size_t ends = (words->starts | ~words->used) >> position >> 1;
-    if (ends && leaf_is_blank(next) && is_before_loose(pool, leaf)) {
-        words->used = below;
-        words->starts ^= bit;
-        return note_freed(pool, lowest_bit(ends) + 1);
-    }
-    size_t over = ends ? 0 : lowest_bit(next->starts | ~next->used);
+    if (leaf_is_blank(next))
+        return release_before_blank(pool, start);
+    /* All used granules from `start` on are the block's. */
+    size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
     size_t above = next->used & -((size_t)1 << over);
     if (!above)
         return ffalloc_blocks_release(pool, start);
+    size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1)) + over;
+    size_t bit = bit_of(start);
+    size_t below = words->used & (bit - 1);
     words->used = below;
     words->starts ^= bit;
     next->used = above;
-    size_t size = note_freed(pool, ends ? lowest_bit(ends) + 1 : WORD_BITS - position + over);
+    size_t size = note_freed(pool, count);
     return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), size);
 }
 
