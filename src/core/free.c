@@ -15,13 +15,57 @@ static size_t release_block(struct ffalloc_pool *pool, size_t start)
 
 #else
 
-/* A free of `size` bytes, which this returns, made a hole in `leaf` what it is. */
+/* A free of `size` bytes, which this returns, made a hole in `leaf` what it is: of `hole_count`
+ * granules, or more if that is SATURATED. */
 HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t size)
 {
     hints_lower(pool, leaf, hole_count);
     if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
         return ffalloc_index_raise(pool, leaf, (unsigned)hole_count, size);
     return size;
+}
+
+/* As release_at_end, of a block that goes on in a run of blank leaves. Here is the case in which
+ * the hole ends in the leaf after them. */
+APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
+    struct leaf *last = &pool->leaves[end_leaf];
+    size_t over = lowest_bit(last->starts | ~last->used);
+    size_t above = last->used & -((size_t)1 << over);
+    if (!above)
+        return ffalloc_blocks_release(pool, start);
+    size_t below = words->used & bits_below(start);
+    size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t right = first_granule_of(end_leaf) + lowest_bit(above);
+    if (!large_new(pool, left, right))
+        return ffalloc_blocks_release(pool, start);
+    words->used = below;
+    words->starts ^= bit_of(start);
+    last->used = above;
+    map_mark_run(pool, leaf + 1, end_leaf, RUN_OF_HOLE);
+    size_t size = note_freed(pool, first_granule_of(end_leaf) + over - start);
+    return index_freed(pool, leaf, saturated(right - left), size);
+}
+
+/* As release_at_end, of a block that ends in its leaf, which then ends in a hole, before a run of
+ * blank ones. Here is the case in which the hole is not large. */
+APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    size_t run = words[1].starts >> 1;
+    size_t below = words->used & bits_below(start);
+    size_t hole_count = leading_zeros(below) + run * WORD_BITS + lowest_bit(words[1 + run].used);
+    if (hole_count >= LARGE)
+        return ffalloc_blocks_release(pool, start);
+    size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    words->used = below;
+    words->starts ^= bit_of(start);
+    size_t size = note_freed(pool, count);
+    return index_freed(pool, leaf, hole_count, size);
 }
 
 /* As release_at_end, where the next leaf is blank: here is the case of a loose hole that the block
@@ -31,9 +75,11 @@ APART size_t release_before_blank(struct ffalloc_pool *pool, size_t start)
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[1].starts >> 1;
-    if (!leaf_ends_in_hole(words) ||
-        !is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
-        return ffalloc_blocks_release(pool, start);
+    if (!leaf_ends_in_hole(words))
+        return words[1].starts & RUN_OF_BLOCK ? release_with_blank(pool, start)
+                                              : ffalloc_blocks_release(pool, start);
+    if (!is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
+        return release_to_blank(pool, start);
     size_t bit = bit_of(start);
     size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1));
     words->used &= bit - 1;

@@ -136,6 +136,15 @@ HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t
         large_add(pool, left, place);
 }
 
+/* A hole from `left` to `right`, of which no part was one, is to be, large or not. Returns whether
+ * that is done. */
+HOT bool large_new(struct ffalloc_pool *pool, size_t left, size_t right)
+{
+    if (right - left >= LARGE)
+        large_add(pool, left, GROWN);
+    return true;
+}
+
 #else
 
 static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start, size_t end)
@@ -168,6 +177,12 @@ HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t
         ffalloc_large_set(pool, large_page(end), 0);
     if (is_loose ? from - left >= LARGE : right - left >= LARGE)
         ffalloc_large_set(pool, large_page(left), is_loose ? 0 : large_word(right - left));
+}
+
+HOT bool large_new(struct ffalloc_pool *pool, size_t left, size_t right)
+{
+    (void)pool;
+    return right - left < LARGE;
 }
 
 #endif

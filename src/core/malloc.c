@@ -64,6 +64,56 @@ APART void *place_across(struct ffalloc_pool *pool, const struct leaf *words, si
     return ffalloc_place(pool, start, end_in_leaf(pool, end_leaf), count, size);
 }
 
+/* As malloc_before_blank, of a hole that is not large, where the block takes all that the leaf has
+ * of it. */
+APART void *malloc_across_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
+    size_t here = leading_zeros(words->used);
+    size_t start = first_granule_of(leaf + 1) - here;
+    size_t tail = lowest_bit(pool->leaves[end_leaf].used);
+    size_t hole_end = first_granule_of(end_leaf) + tail;
+    size_t rest = hole_end - start - count;
+
+    void *block = note_placed(pool, start, count, size);
+    words->used |= -start_last(words, here);
+    size_t last = leaf_of(start + count);
+    size_t over = bits_below(start + count);
+    map_mark_run(pool, leaf + 1, last, RUN_OF_BLOCK);
+    if (last < end_leaf) {
+        pool->leaves[last] = (struct leaf){over, 0};
+        map_mark_run(pool, last + (over != 0), end_leaf, RUN_OF_HOLE);
+        index_gained(pool, last, rest);
+    } else {
+        pool->leaves[last].used |= over;
+        index_piece_lost(pool, last, tail, rest);
+    }
+    return pool->levels[0][leaf] == hole_end - start ? ffalloc_after_last(pool, leaf, 0, block)
+                                                     : block;
+}
+
+/* As malloc_last, where the next leaf is blank and the hole is not loose. Here are the cases in
+ * which it is not large. */
+APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t run = words[1].starts >> 1;
+    size_t here = leading_zeros(words->used);
+    size_t start = first_granule_of(leaf + 1) - here;
+    size_t hole_count = end_in_leaf(pool, leaf + 1 + run) - start;
+    if (hole_count >= LARGE || hole_count < count)
+        return ffalloc_place(pool, start, start + hole_count, count, size);
+    if (count >= here)
+        return malloc_across_blank(pool, leaf, count, size);
+    size_t bit = start_last(words, here);
+    words->used |= (bit << count) - bit;
+    void *block = note_placed(pool, start, count, size);
+    return pool->levels[0][leaf] == hole_count
+               ? ffalloc_after_last(pool, leaf, hole_count - count, block)
+               : block;
+}
+
 /* As malloc_before_blank, of a hole that is loose and long, where the block takes all that the leaf
  * has of it. */
 APART void *malloc_into_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
@@ -91,7 +141,7 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
     if (!is_loose_and_long(pool, start, leaf + 1, run))
-        return place_across(pool, words, start, count, size);
+        return malloc_to_blank(pool, leaf, count, size);
     if (count >= here)
         return malloc_into_blank(pool, leaf, count, size);
     size_t bit = start_last(words, here);
