@@ -56,12 +56,16 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
-    size_t node = 0;
-    for (unsigned level = pool->level_count; level-- > 0;) {
+    uint8_t *const *level = &pool->levels[pool->level_count - 1u];
+    size_t node = node_first(*level, 0, (unsigned)count);
+    if (node == FANOUT)
+        return NOT_FOUND;
+    while (level > pool->levels) {
         node <<= FANOUT_LOG2;
-        unsigned child = node_first(pool->levels[level] + node, 0, (unsigned)count);
-        if (child == FANOUT)
-            return NOT_FOUND;
+        level--;
+        unsigned child = node_first(*level + node, 0, (unsigned)count);
+        if (child == FANOUT) /* X2 */
+            __builtin_unreachable();
         node += child;
     }
     return node;
