@@ -45,9 +45,7 @@ HOT void carve(struct ffalloc_pool *pool, size_t leaf, size_t run, size_t over)
     index_gained(pool, leaf + 1, SATURATED);
 }
 
-/* Starts a block at the last hole of a leaf, which has `here` granules of the leaf. Returns its
- * bit.
- */
+/* Starts a block at the last hole of a leaf, which has `here` granules there. Returns its bit. */
 HOT size_t start_last(struct leaf *words, size_t here)
 {
     size_t bit = (size_t)1 << (WORD_BITS - here);
@@ -55,8 +53,23 @@ HOT size_t start_last(struct leaf *words, size_t here)
     return bit;
 }
 
-/* Places a block at the front of a hole that starts in a leaf before a blank one, and of which
- * `words` are. */
+/* Places a block of a part of what a leaf has of its last hole, which is of `hole_count` granules.
+ */
+HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count,
+                        size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t here = leading_zeros(words->used);
+    size_t bit = start_last(words, here);
+    words->used |= (bit << count) - bit;
+    void *block = note_placed(pool, first_granule_of(leaf + 1) - here, count, size);
+    if (pool->levels[0][leaf] == hole_count)
+        return ffalloc_after_last(pool, leaf, hole_count - count, block);
+    return block;
+}
+
+/* Places a block at the front of a hole that starts in the leaf with these words, before a blank
+ * one. */
 APART void *place_across(struct ffalloc_pool *pool, const struct leaf *words, size_t start,
                          size_t count, size_t size)
 {
@@ -106,12 +119,7 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
         return ffalloc_place(pool, start, start + hole_count, count, size);
     if (count >= here)
         return malloc_across_blank(pool, leaf, count, size);
-    size_t bit = start_last(words, here);
-    words->used |= (bit << count) - bit;
-    void *block = note_placed(pool, start, count, size);
-    return pool->levels[0][leaf] == hole_count
-               ? ffalloc_after_last(pool, leaf, hole_count - count, block)
-               : block;
+    return place_in_last(pool, leaf, hole_count, count, size);
 }
 
 /* As malloc_before_blank, of a hole that is loose and long, where the block takes all that the leaf
@@ -193,12 +201,7 @@ __attribute__((noinline)) static void *malloc_last(struct ffalloc_pool *pool, si
     if (count >= here)
         return malloc_into_next(pool, leaf, count, size);
     size_t hole_count = here + lowest_bit(next->used);
-    size_t bit = start_last(words, here);
-    words->used |= (bit << count) - bit;
-    void *block = note_placed(pool, first_granule_of(leaf + 1) - here, count, size);
-    return pool->levels[0][leaf] == hole_count
-               ? ffalloc_after_last(pool, leaf, hole_count - count, block)
-               : block;
+    return place_in_last(pool, leaf, hole_count, count, size);
 }
 
 /* The lowest of the places `runs` in a leaf is in its last hole, and that reaches the leaf's end;
