@@ -62,7 +62,7 @@ static inline unsigned vector_max(__m128i bytes)
 }
 
 /* The largest of the node's bytes. */
-static inline unsigned node_max(const uint8_t *node)
+HOT unsigned node_max(const uint8_t *node)
 {
     return vector_max(_mm_loadu_si128((const __m128i *)(const void *)node));
 }
@@ -155,14 +155,14 @@ HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
     return found ? from + ((unsigned)__builtin_ctz(found) >> 3) : FANOUT;
 }
 
-static inline unsigned largest_of(uint32_t bytes, uint32_t more)
+HOT unsigned largest_of(uint32_t bytes, uint32_t more)
 {
     bytes = bytes_max(bytes, more);
     bytes = bytes_max(bytes, bytes >> 16);
     return bytes_max(bytes, bytes >> 8) & 0xff;
 }
 
-static inline unsigned node_max(const uint8_t *node)
+HOT unsigned node_max(const uint8_t *node)
 {
     return largest_of(node_word(node), node_word(node + 4));
 }
