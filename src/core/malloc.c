@@ -79,7 +79,8 @@ APART void *place_across(struct ffalloc_pool *pool, const struct leaf *words, si
 
 /* As malloc_before_blank, of a hole that is not large, where the block takes all that the leaf has
  * of it. */
-APART void *malloc_across_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+__attribute__((noinline)) static void *malloc_across_blank(struct ffalloc_pool *pool, size_t leaf,
+                                                           size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
     size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
