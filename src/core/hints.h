@@ -5,7 +5,7 @@
  *
  * With 32-bit words there are none, nor what else is put off with them: stale nodes (index.h) and
  * two loose holes (large.h). Pools are small there, and leaves, too: the tree has few levels, and
- * half of the hints were wrong. On a Cortex-M4 the embedded traces take 185 instructions a call
+ * half of the hints were wrong. On a Cortex-M4 the embedded traces took 185 instructions a call
  * without and 183 with them (bash's 151 and 131, lua's 179 and 196), the worst call against the
  * adversaries in a pool of 64 KiB 623 and 708, and the header is 36 bytes smaller. (Hints alone,
  * the rest at once: 189 and 620.)
