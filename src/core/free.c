@@ -25,6 +25,12 @@ HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count
     return size;
 }
 
+/* The granules from `start` to the last used one in its leaf. */
+HOT size_t used_from(size_t used, size_t start)
+{
+    return highest_bit(used) + 1 - (unsigned)(start & (WORD_BITS - 1));
+}
+
 /* As release_at_end, of a block that goes on in a run of blank leaves. Here is the case in which
  * the hole ends in the leaf after them. */
 APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
@@ -61,7 +67,7 @@ APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
     size_t hole_count = leading_zeros(below) + run * WORD_BITS + lowest_bit(words[1 + run].used);
     if (hole_count >= LARGE)
         return ffalloc_blocks_release(pool, start);
-    size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    size_t count = used_from(words->used, start);
     words->used = below;
     words->starts ^= bit_of(start);
     size_t size = note_freed(pool, count);
@@ -81,7 +87,7 @@ APART size_t release_before_blank(struct ffalloc_pool *pool, size_t start)
     if (!is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
         return release_to_blank(pool, start);
     size_t bit = bit_of(start);
-    size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    size_t count = used_from(words->used, start);
     words->used &= bit - 1;
     words->starts ^= bit;
     return note_freed(pool, count);
@@ -103,7 +109,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t above = next->used & -((size_t)1 << over);
     if (!above)
         return ffalloc_blocks_release(pool, start);
-    size_t count = highest_bit(words->used) + 1 - (unsigned)(start & (WORD_BITS - 1)) + over;
+    size_t count = used_from(words->used, start) + over;
     size_t bit = bit_of(start);
     size_t below = words->used & (bit - 1);
     words->used = below;
@@ -129,7 +135,7 @@ __attribute__((noinline)) static size_t release_after_run(struct ffalloc_pool *p
     size_t hole = first - (first > 0 && (ptrdiff_t)pool->leaves[first - 1].used > 0);
     if (run & RUN_OF_BLOCK || !large_is_loose(pool, first_granule_of(hole), 0))
         return ffalloc_blocks_release(pool, start);
-    size_t count = highest_bit(words->used ^ above) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    size_t count = used_from(words->used ^ above, start);
     if (above) {
         words->used = above;
         words->starts ^= bit_of(start);
@@ -162,7 +168,7 @@ __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *po
 #endif
     if (!above || leaf == 0 || leaf_is_blank(words - 1))
         return ffalloc_blocks_release(pool, start);
-    size_t count = highest_bit(words->used ^ above) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    size_t count = used_from(words->used ^ above, start);
     size_t before = leading_zeros(words[-1].used);
     words->used = above;
     words->starts ^= bit_of(start);

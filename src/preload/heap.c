@@ -66,7 +66,7 @@ void heap_start(void)
                    heap.options.check_every == 0 && heap.options.fill < 0;
     record_start();
     heap.plain_pool = heap.is_bare && !heap.recorder ? heap.shards[0].pool : NULL;
-    heap_plain_home = heap.plain_pool ? heap_home : NULL;
+    heap_set_plain_home();
 }
 
 /* Requests ------------------------------------------------------------------------------ */

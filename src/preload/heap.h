@@ -234,6 +234,12 @@ bool heap_is_ready(struct shard *shard);
 /* threads.c: prepares thread homes and fork; called once libc can. */
 void heap_start_threads(void);
 
+/* Sets heap_plain_home by what it follows from. */
+static inline void heap_set_plain_home(void)
+{
+    heap_plain_home = heap.plain_pool && !heap_is_forking ? heap_home : NULL;
+}
+
 /* The shard from which the calling thread is served first. */
 struct shard *heap_find_home(void);
 

@@ -27,7 +27,7 @@ static struct shard *find_home(void)
     heap_unlock(home);
     home = has_pool ? home : &heap.shards[0];
     heap_home = home;
-    heap_plain_home = heap.plain_pool && !heap_is_forking ? home : NULL;
+    heap_set_plain_home();
     if (has_exit_key)
         pthread_setspecific(exit_key, home);
     return home;
@@ -46,13 +46,13 @@ static void prepare_fork(void)
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_take(&heap.shards[i].lock);
     heap_is_forking = true;
-    heap_plain_home = NULL;
+    heap_set_plain_home();
 }
 
 static void end_fork(void)
 {
     heap_is_forking = false;
-    heap_plain_home = heap.plain_pool ? heap_home : NULL;
+    heap_set_plain_home();
 }
 
 static void end_fork_in_parent(void)
