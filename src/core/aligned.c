@@ -79,7 +79,7 @@ HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count
     size_t first = leaf - position;
     unsigned rest = node_all(pool->levels[0] + first, (unsigned)count) >> position >> 1;
     return rest ? leaf + 1 + (unsigned)__builtin_ctz(rest)
-                : ffalloc_index_next(pool, first + FANOUT, (unsigned)count);
+                : ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
 }
 
 /* Step 2 of the rule. */

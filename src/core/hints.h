@@ -37,19 +37,21 @@ static inline size_t hint_least(size_t place)
 #define FEW_LEVELS 4u
 
 /* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND; it is known
- * that none before `leaf` is. */
+ * that none before `leaf` is, nor, for sizes that have a hint, in its node. */
 HOT size_t index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     unsigned top = pool->level_count - 1u;
-    if (count > LARGEST_HINT && top < FEW_LEVELS) {
-        unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
-        if (child == FANOUT)
-            return NOT_FOUND;
-        leaf = descend(pool, top, child, (unsigned)count);
-        if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
-            return leaf;
-    }
-    return ffalloc_index_next(pool, leaf, (unsigned)count);
+    if (count <= LARGEST_HINT)
+        return ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
+    if (top == 0 || top >= FEW_LEVELS)
+        return ffalloc_index_next(pool, leaf, (unsigned)count);
+    unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
+    if (child == FANOUT)
+        return NOT_FOUND;
+    size_t node = descend(pool, top, child, (unsigned)count);
+    return index_in_node(pool, node << FANOUT_LOG2, count, &leaf)
+               ? leaf
+               : ffalloc_index_after(pool, node, (unsigned)count);
 }
 
 /* No hole of `count` granules starts below `leaf`. */

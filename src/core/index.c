@@ -6,36 +6,43 @@
 /* In use before a higher leaf has a byte: calls look at levels[1] without asking. */
 #define FIRST_LEVELS 2u
 
-/* The first leaf from `leaf` on whose byte is at least `least`, or, where a stale node misled the
- * search, the first one after that node. */
-static size_t next_or_misled(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+/* The first node of levels[1] after `node` whose byte is at least `least`, or NOT_FOUND. */
+HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
-    size_t node = leaf; /* the first of its level not looked into */
-    for (unsigned level = 0; level < pool->level_count; level++) {
+    for (unsigned level = 1;; level++) {
+        node++;
+        /* A node's first child is not looked at before the node. */
+        for (; (node & (FANOUT - 1)) == 0; level++)
+            node >>= FANOUT_LOG2;
+        if (level >= pool->level_count)
+            return NOT_FOUND;
         unsigned position = (unsigned)node & (FANOUT - 1);
-        size_t first = node - position;
-        unsigned found = node_first(pool->levels[level] + first, position, least);
+        node -= position;
+        unsigned found = node_first(pool->levels[level] + node, position, least);
         if (found < FANOUT)
-            return descend(pool, level, first + found, least);
-        /* Up, past the parent; past its parent too if it was the last child there. */
-        node = (first >> FANOUT_LOG2) + 1;
-        while ((node & (FANOUT - 1)) == 0 && level + 1u < pool->level_count) {
-            node = node >> FANOUT_LOG2;
-            level++;
-        }
+            return descend(pool, level, node + found, least);
+        node >>= FANOUT_LOG2;
+    }
+}
+
+size_t ffalloc_index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
+{
+    while ((node = next_node(pool, node, least)) != NOT_FOUND) {
+        size_t leaf;
+        if (index_in_node(pool, node << FANOUT_LOG2, least, &leaf))
+            return leaf;
     }
     return NOT_FOUND;
 }
 
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
-    size_t leaf_count = leaf_count_of(pool->granule_count);
-    while (leaf < leaf_count) {
-        leaf = next_or_misled(pool, leaf, least);
-        if (leaf < leaf_count && pool->levels[0][leaf] >= least)
-            return leaf;
-    }
-    return NOT_FOUND;
+    if (leaf >= leaf_count_of(pool->granule_count))
+        return NOT_FOUND;
+    size_t found;
+    return index_in_node(pool, leaf, least, &found)
+               ? found
+               : ffalloc_index_after(pool, leaf >> FANOUT_LOG2, least);
 }
 
 #if HAS_HINTS
@@ -46,7 +53,7 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
     size_t leaf = pool->hints[hint_of(count)];
     size_t found;
     if (!index_in_node(pool, leaf, count, &found))
-        found = index_far(pool, (leaf | (FANOUT - 1)) + 1, count);
+        found = index_far(pool, leaf, count);
     if (found != NOT_FOUND)
         hints_raise(pool, count, found);
     return found;

@@ -50,8 +50,12 @@ static inline unsigned saturated(size_t count)
     return count < SATURATED ? (unsigned)count : SATURATED;
 }
 
-/* The first leaf from `leaf` on in which a hole of `least` (1 to SATURATED) granules starts. */
+/* The first leaf from `leaf` on in which a hole of `least` (1 to SATURATED) granules starts, or
+ * NOT_FOUND. */
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
+
+/* The same, of the leaves after a node of levels[1]. */
+size_t ffalloc_index_after(const struct ffalloc_pool *pool, size_t node, unsigned least);
 
 /* Sets the byte of a leaf and passes a change on to the levels above. */
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
@@ -83,11 +87,11 @@ void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 /* What the byte of a leaf is to be, from the map; the leaf is not inside a run of blank ones. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
 
-/* The first leaf at or below a node of a level, whose byte is at least `least`; FANOUT if its byte
- * is too high (X2). */
+/* The first node of levels[1] at or below one of that or a higher level, whose byte is at least
+ * `least`. */
 HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
-    while (level-- > 0) {
+    while (--level > 0) {
         node <<= FANOUT_LOG2;
         node += node_first(pool->levels[level] + node, 0, least);
     }

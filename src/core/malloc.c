@@ -239,7 +239,7 @@ HOT void *malloc_near(struct ffalloc_pool *pool, size_t leaf, size_t count, size
 {
     size_t found;
     if (!index_in_node(pool, leaf, count, &found))
-        return malloc_farther(pool, (leaf | (FANOUT - 1)) + 1, count, size);
+        return malloc_farther(pool, leaf, count, size);
     hints_raise(pool, count, found);
     return malloc_in(pool, found, mask_runs(~pool->leaves[found].used, count), count, size);
 }
