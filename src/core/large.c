@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "large.h"
+#include "index.h"
 
 #if !FFALLOC_SMALL
 
@@ -123,9 +123,9 @@ static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t l
 
 size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page)
 {
-    size_t first = page << (LARGE_LOG2 - WORD_LOG2);
-    size_t node = first & ~(size_t)(FANOUT - 1);
-    return node + node_first(pool->levels[0] + node, (unsigned)(first - node), SATURATED);
+    size_t leaf;
+    index_in_node(pool, page << (LARGE_LOG2 - WORD_LOG2), SATURATED, &leaf);
+    return leaf;
 }
 
 static size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count)

@@ -19,8 +19,7 @@
                       : SIZE_MAX)
 
 struct machine {
-    unsigned word_log2;   /* bits: 5 or 6 */
-    unsigned fanout_log2; /* of the tree of largest holes */
+    unsigned word_log2; /* bits: 5 or 6 */
     unsigned page_fanout_log2;
     size_t header_size;   /* of struct ffalloc_pool */
     bool is_small;        /* its core is compiled with FFALLOC_SMALL */
@@ -46,7 +45,8 @@ static inline size_t layout_align_up(size_t size, size_t alignment)
 static inline struct layout layout_of(struct machine machine, size_t granules)
 {
     size_t word_size = (size_t)1 << machine.word_log2 >> 3;
-    size_t fanout = (size_t)1 << machine.fanout_log2;
+    unsigned fanout_log2 = FANOUT_LOG2_OF(machine.is_small);
+    size_t fanout = (size_t)1 << fanout_log2;
     size_t entry_size = machine.is_small ? word_size / 2 : 1;
     struct layout layout = {(granules >> machine.word_log2) + 1, 0, 0, 0, 0, 0};
     size_t nodes_size = 0;
@@ -56,7 +56,7 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
         nodes_size += padded * entry_size;
         if (count <= fanout)
             break;
-        count = padded >> machine.fanout_log2;
+        count = padded >> fanout_log2;
     }
     size_t page_fanout = (size_t)1 << machine.page_fanout_log2;
     size_t page_words_size = 0;

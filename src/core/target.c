@@ -22,7 +22,6 @@ static bool is_known(unsigned target, struct machine *machine)
     machine->is_small = target & FFALLOC_TARGET_SMALL;
     machine->word_log2 = word_bits == 32 ? 5 : 6;
     bool has_sse2 = word_bits == 64 && !machine->is_small && (WORD_LOG2 == 5 || HAS_SSE2);
-    machine->fanout_log2 = has_sse2 ? 4 : 3;
     machine->page_fanout_log2 = has_sse2 ? 3 : 2;
     machine->header_size = HEADER_SIZE(machine->word_log2, machine->is_small);
     machine->most_granules = LAYOUT_MOST_GRANULES(machine->word_log2, machine->is_small);
