@@ -75,11 +75,11 @@ HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count
 {
     if (count > SATURATED)
         return ffalloc_large_next(pool, leaf + 1, count);
-    size_t next = leaf + 1;
-    bool is_in_node = next & (FANOUT - 1);
-    return is_in_node && index_in_node(pool, next, count, &next)
-               ? next
-               : ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
+    unsigned position = (unsigned)leaf & (FANOUT - 1);
+    size_t first = leaf - position;
+    unsigned child = node_first(pool->levels[0] + first, position + 1, (unsigned)count);
+    return child < FANOUT ? first + child
+                          : ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
 }
 
 /* Step 2 of the rule. */

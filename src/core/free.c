@@ -31,6 +31,33 @@ HOT size_t used_from(size_t used, size_t start)
     return highest_bit(used) + 1 - (unsigned)(start & (WORD_BITS - 1));
 }
 
+/* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
+ * from where a hole goes on beyond that leaf. Here are the cases in which no page changes. */
+__attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool *pool, size_t start,
+                                                            size_t end_leaf, size_t over)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[leaf];
+    struct leaf *last = &pool->leaves[end_leaf];
+    size_t right_leaf = end_leaf + 1 + (leaf_is_blank(last + 1) ? last[1].starts >> 1 : 0);
+    size_t below = words->used & bits_below(start);
+    size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t right = end_in_leaf(pool, right_leaf);
+    if (!large_grow(pool, end_leaf, left, right))
+        return ffalloc_blocks_release(pool, start);
+    words->used = below;
+    words->starts ^= bit_of(start);
+    last->used = 0;
+    map_mark_run(pool, leaf + 1, right_leaf, RUN_OF_HOLE);
+    hints_lower(pool, leaf, right - left);
+    index_gained(pool, leaf, right - left);
+    if (leaf >> FANOUT_LOG2 == end_leaf >> FANOUT_LOG2)
+        pool->levels[0][end_leaf] = 0; /* what it had is no larger: their node's stays */
+    else
+        index_blank(pool, end_leaf);
+    return note_freed(pool, first_granule_of(end_leaf) + over - start);
+}
+
 /* As release_at_end, of a block that goes on in a run of blank leaves. Here is the case in which
  * the hole ends in the leaf after them. */
 APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
@@ -39,10 +66,12 @@ APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
     struct leaf *words = &pool->leaves[leaf];
     size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
     struct leaf *last = &pool->leaves[end_leaf];
+    if (leaf_is_blank(last))
+        return ffalloc_blocks_release(pool, start);
     size_t over = lowest_bit(last->starts | ~last->used);
     size_t above = last->used & -((size_t)1 << over);
     if (!above)
-        return ffalloc_blocks_release(pool, start);
+        return release_before_hole(pool, start, end_leaf, over);
     size_t below = words->used & bits_below(start);
     size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
     size_t right = first_granule_of(end_leaf) + lowest_bit(above);
@@ -108,7 +137,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
     size_t above = next->used & -((size_t)1 << over);
     if (!above)
-        return ffalloc_blocks_release(pool, start);
+        return release_before_hole(pool, start, leaf + 1, over);
     size_t count = used_from(words->used, start) + over;
     size_t bit = bit_of(start);
     size_t below = words->used & (bit - 1);

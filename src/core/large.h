@@ -84,10 +84,10 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start,
     return pool->loose[CARVED] == leaf_of(start) || pool->loose[GROWN] == leaf_of(start);
 }
 
-/* A loose hole starts in `leaf` no more, but in the next one. */
-static inline void large_move(struct ffalloc_pool *pool, size_t leaf)
+/* A loose hole starts in `leaf` no more, but in another one. */
+static inline void large_move(struct ffalloc_pool *pool, size_t leaf, size_t other)
 {
-    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN]++;
+    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)other;
 }
 
 /* Makes the large hole that starts at `start` loose; what was in its place goes into the tree. */
@@ -145,6 +145,18 @@ HOT bool large_new(struct ffalloc_pool *pool, size_t left, size_t right)
     return true;
 }
 
+/* The hole that starts in `leaf` and ends at `right` is to start at `left` instead, in a lower
+ * leaf. Returns whether that is done. */
+HOT bool large_grow(struct ffalloc_pool *pool, size_t leaf, size_t left, size_t right)
+{
+    if (right - left < LARGE)
+        return true;
+    if (pool->loose[CARVED] != leaf && pool->loose[GROWN] != leaf)
+        return false;
+    large_move(pool, leaf, leaf_of(left));
+    return true;
+}
+
 #else
 
 static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start, size_t end)
@@ -153,10 +165,11 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start,
     return end == pool->granule_count;
 }
 
-static inline void large_move(struct ffalloc_pool *pool, size_t leaf)
+static inline void large_move(struct ffalloc_pool *pool, size_t leaf, size_t other)
 {
     (void)pool;
     (void)leaf;
+    (void)other;
 }
 
 HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
@@ -183,6 +196,12 @@ HOT bool large_new(struct ffalloc_pool *pool, size_t left, size_t right)
 {
     (void)pool;
     return right - left < LARGE;
+}
+
+HOT bool large_grow(struct ffalloc_pool *pool, size_t leaf, size_t left, size_t right)
+{
+    (void)leaf;
+    return right - left < LARGE || large_is_loose(pool, left, right);
 }
 
 #endif

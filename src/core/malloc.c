@@ -35,16 +35,6 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     return place_at(pool, large_start(pool, leaf), count, size);
 }
 
-/* Carves a block from the front of a loose hole that starts in `leaf`; the next leaf is the first
- * of a `run` of blank ones, and `over` granules of the block lie in it. */
-HOT void carve(struct ffalloc_pool *pool, size_t leaf, size_t run, size_t over)
-{
-    pool->leaves[leaf + 1] = (struct leaf){bits_below(over), 0};
-    map_mark_run(pool, leaf + 2, leaf + 1 + run, RUN_OF_HOLE);
-    large_move(pool, leaf);
-    index_gained(pool, leaf + 1, SATURATED);
-}
-
 /* Starts a block at the last hole of a leaf, which has `here` granules there. Returns its bit. */
 HOT size_t start_last(struct leaf *words, size_t here)
 {
@@ -124,19 +114,24 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
 }
 
 /* As malloc_before_blank, of a hole that is loose and long, where the block takes all that the leaf
- * has of it. */
+ * has of it. Here is the case in which it stays long. */
 APART void *malloc_into_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
-    size_t run = words[1].starts >> 1;
+    size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
-    size_t over = count - here;
-    if (over - 1 >= WORD_BITS - 1)
+    size_t last = leaf_of(start + count);
+    if (last + LARGE / WORD_BITS >= end_leaf)
         return place_across(pool, words, start, count, size);
     void *block = note_placed(pool, start, count, size);
     words->used |= -start_last(words, here);
-    carve(pool, leaf, run, over);
+    size_t over = bits_below(start + count);
+    map_mark_run(pool, leaf + 1, last, RUN_OF_BLOCK);
+    pool->leaves[last] = (struct leaf){over, 0};
+    map_mark_run(pool, last + (over != 0), end_leaf, RUN_OF_HOLE);
+    large_move(pool, leaf, last);
+    index_gained(pool, last, SATURATED);
     return ffalloc_after_last(pool, leaf, 0, block);
 }
 
