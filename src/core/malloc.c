@@ -180,24 +180,28 @@ APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t coun
     return pool->levels[0][leaf] == hole_count ? ffalloc_after_last(pool, leaf, 0, block) : block;
 }
 
-/*
- * Serves a request from the last hole of a leaf, which reaches its end and is the lowest that will
- * do. Here is the case in which it ends in the next one.
- */
+/* As malloc_last, where the hole ends in the next leaf. */
+__attribute__((noinline)) static void *malloc_before_used(struct ffalloc_pool *pool, size_t leaf,
+                                                          size_t count, size_t size)
+{
+    struct leaf *words = &pool->leaves[leaf];
+    size_t here = leading_zeros(words->used);
+    if (count >= here)
+        return malloc_into_next(pool, leaf, count, size);
+    size_t hole_count = here + lowest_bit(words[1].used);
+    return place_in_last(pool, leaf, hole_count, count, size);
+}
+
+/* Serves a request from the last hole of a leaf, which reaches its end and is the lowest that will
+ * do. */
 __attribute__((noinline)) static void *malloc_last(struct ffalloc_pool *pool, size_t leaf,
                                                    size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
-    struct leaf *next = words + 1;
     if ((ptrdiff_t)words->used <= 0)
         return malloc_blank(pool, leaf, count, size);
-    if (leaf_is_blank(next))
-        return malloc_before_blank(pool, leaf, count, size);
-    size_t here = leading_zeros(words->used);
-    if (count >= here)
-        return malloc_into_next(pool, leaf, count, size);
-    size_t hole_count = here + lowest_bit(next->used);
-    return place_in_last(pool, leaf, hole_count, count, size);
+    return leaf_is_blank(words + 1) ? malloc_before_blank(pool, leaf, count, size)
+                                    : malloc_before_used(pool, leaf, count, size);
 }
 
 /* The lowest of the places `runs` in a leaf is in its last hole, and that reaches the leaf's end;
