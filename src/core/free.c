@@ -205,6 +205,13 @@ __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *po
     return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), size);
 }
 
+/* The place of a granule in its leaf, of which this is the bit: to tell it by that keeps a register
+ * less, and with 32-bit words, where there are enough, takes an instruction more. */
+HOT unsigned place_of(size_t granule, size_t bit)
+{
+    return WORD_LOG2 == 6 ? lowest_bit(bit) : (unsigned)(granule & (WORD_BITS - 1));
+}
+
 /* Frees the block that starts at `start`; returns its bytes. */
 HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
 {
@@ -223,7 +230,7 @@ HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
         return release_at_end(pool, start);
     words->used = used;
     words->starts = starts;
-    size_t size = note_freed(pool, lowest_bit(block + bit) - (unsigned)(start & (WORD_BITS - 1)));
+    size_t size = note_freed(pool, lowest_bit(block + bit) - place_of(start, bit));
     return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, size);
 }
 
