@@ -32,7 +32,7 @@ HOT size_t used_from(size_t used, size_t start)
 }
 
 /* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
- * from where a hole goes on beyond that leaf. Here are the cases in which no page changes. */
+ * from where a hole goes on beyond that leaf. */
 __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool *pool, size_t start,
                                                             size_t end_leaf, size_t over)
 {
@@ -42,9 +42,9 @@ __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool 
     size_t right_leaf = end_leaf + 1 + (leaf_is_blank(last + 1) ? last[1].starts >> 1 : 0);
     size_t below = words->used & bits_below(start);
     size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t end = first_granule_of(end_leaf) + over;
     size_t right = end_in_leaf(pool, right_leaf);
-    if (!large_grow(pool, end_leaf, left, right))
-        return ffalloc_blocks_release(pool, start);
+    large_merge(pool, left, left, end, right);
     words->used = below;
     words->starts ^= bit_of(start);
     last->used = 0;
@@ -55,11 +55,11 @@ __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool 
         pool->levels[0][end_leaf] = 0; /* what it had is no larger: their node's stays */
     else
         index_blank(pool, end_leaf);
-    return note_freed(pool, first_granule_of(end_leaf) + over - start);
+    return note_freed(pool, end - start);
 }
 
-/* As release_at_end, of a block that goes on in a run of blank leaves. Here is the case in which
- * the hole ends in the leaf after them. */
+/* As release_at_end, of a block that goes on in a run of blank leaves and ends in the one after
+ * them. */
 APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
 {
     size_t leaf = leaf_of(start);
@@ -75,8 +75,7 @@ APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
     size_t below = words->used & bits_below(start);
     size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
     size_t right = first_granule_of(end_leaf) + lowest_bit(above);
-    if (!large_new(pool, left, right))
-        return ffalloc_blocks_release(pool, start);
+    large_merge(pool, left, left, right, right);
     words->used = below;
     words->starts ^= bit_of(start);
     last->used = above;
@@ -86,26 +85,27 @@ APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
 }
 
 /* As release_at_end, of a block that ends in its leaf, which then ends in a hole, before a run of
- * blank ones. Here is the case in which the hole is not large. */
+ * blank ones. */
 APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[1].starts >> 1;
     size_t below = words->used & bits_below(start);
-    size_t hole_count = leading_zeros(below) + run * WORD_BITS + lowest_bit(words[1 + run].used);
-    if (hole_count >= LARGE)
-        return ffalloc_blocks_release(pool, start);
+    size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t right = end_in_leaf(pool, leaf + 1 + run);
     size_t count = used_from(words->used, start);
+    large_merge(pool, left, left, start + count, right);
     words->used = below;
     words->starts ^= bit_of(start);
     size_t size = note_freed(pool, count);
-    return index_freed(pool, leaf, hole_count, size);
+    return index_freed(pool, leaf, saturated(right - left), size);
 }
 
 /* As release_at_end, where the next leaf is blank: here is the case of a loose hole that the block
  * ends at. */
-APART size_t release_before_blank(struct ffalloc_pool *pool, size_t start)
+__attribute__((noinline)) static size_t release_before_blank(struct ffalloc_pool *pool,
+                                                             size_t start)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];

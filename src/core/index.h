@@ -149,7 +149,8 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
 /* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */
 static inline size_t index_lowest(struct ffalloc_pool *pool, size_t count)
 {
-    return count > SATURATED ? ffalloc_large_next(pool, 0, count)
+    size_t end;
+    return count > SATURATED ? ffalloc_large_next(pool, 0, count, &end)
                              : ffalloc_index_first(pool, count);
 }
 

@@ -95,17 +95,17 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
     words[page] = word;
 }
 
-/* The first page from `page` on whose word is at least `least`, or NOT_FOUND. */
-static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least)
+/* The first page from `page` on whose word is at least `least`, or NOT_FOUND; or, if there is none
+ * up to page `limit`, any number above that. */
+HOT size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least, size_t limit)
 {
+    unsigned top = pool->page_level_count - 1u;
     size_t idx = page; /* the first of its level not looked at */
-    unsigned level = 0;
+    unsigned level = page ? 0 : top;
     for (;;) {
-        while (!(idx & (PAGE_FANOUT - 1)) && level + 1u < pool->page_level_count) {
+        for (; !(idx & (PAGE_FANOUT - 1)) && level < top; level++)
             idx >>= PAGE_FANOUT_LOG2;
-            level++;
-        }
-        if (idx >> (pool->page_level_count - level) * PAGE_FANOUT_LOG2)
+        if (idx >> (top + 1 - level) * PAGE_FANOUT_LOG2)
             return NOT_FOUND;
         unsigned child = idx & (PAGE_FANOUT - 1);
         idx -= child;
@@ -116,6 +116,8 @@ static size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t l
     }
     while (level-- > 0) {
         idx <<= PAGE_FANOUT_LOG2;
+        if (idx > limit >> level * PAGE_FANOUT_LOG2)
+            return NOT_FOUND;
         idx += words_first(page_level(pool, level) + idx, 0, least);
     }
     return idx;
@@ -128,45 +130,61 @@ size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page)
     return leaf;
 }
 
-static size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count)
+/* As ffalloc_large_next, of the holes in the tree that start in a leaf below `limit`. */
+HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit,
+                        size_t *end)
 {
     size_t page = page_of_leaf(from);
-    while ((page = next_page(pool, page, large_word(count))) != NOT_FOUND) {
+    size_t last = page_of_leaf(limit);
+    while ((page = next_page(pool, page, large_word(count), last)) <= last) {
         size_t leaf = ffalloc_large_leaf(pool, page);
+        *end = large_end(pool, leaf);
         /* A word counts no further than 2^31, which few holes of any pool exceed. */
-        if (leaf >= from && (count < INT32_MAX || large_count(pool, leaf) >= count))
+        if (leaf >= from && (count < INT32_MAX || *end - large_start(pool, leaf) >= count))
             return leaf;
         page++;
     }
     return NOT_FOUND;
 }
 
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count)
+#if HAS_HINTS
+
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
-#if HAS_HINTS
-    /* Often the top tells that only a loose hole is large enough. */
-    const uint32_t *top = page_level(pool, pool->page_level_count - 1u);
-    size_t lowest = NOT_FOUND;
-    if (words_first(top, 0, large_word(count)) < PAGE_FANOUT)
-        lowest = next_in_tree(pool, from, count);
-    /* The lower one first: where that will do the other need not be measured. */
+    /* The lower loose one first: where that will do the other need not be measured. */
     unsigned lower = pool->loose[CARVED] < pool->loose[GROWN] ? CARVED : GROWN;
-    for (unsigned i = 0; i < 2; i++) {
+    size_t loose = NOT_FOUND;
+    size_t loose_end = 0;
+    for (unsigned i = 0; i < 2 && loose == NOT_FOUND; i++) {
         size_t leaf = pool->loose[lower ^ i];
-        if (leaf != NO_LEAF && leaf >= from && leaf < lowest && large_count(pool, leaf) >= count)
-            return leaf;
+        if (leaf == NO_LEAF || leaf < from)
+            continue;
+        loose_end = large_end(pool, leaf);
+        if (loose_end - large_start(pool, leaf) >= count)
+            loose = leaf;
     }
-    return lowest;
-#else
-    size_t leaf = next_in_tree(pool, from, count);
-    if (leaf != NOT_FOUND)
+    size_t leaf = next_in_tree(pool, from, count, loose, end);
+    if (leaf < loose)
         return leaf;
-    size_t start = map_hole_start(pool, pool->granule_count);
-    bool is_enough = pool->granule_count - start >= count && leaf_of(start) >= from;
-    return is_enough ? leaf_of(start) : NOT_FOUND;
-#endif
+    *end = loose_end;
+    return loose;
 }
 
+#else
+
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
+{
+    if (pool->page_level_count == 0)
+        return NOT_FOUND;
+    size_t leaf = next_in_tree(pool, from, count, NOT_FOUND, end);
+    if (leaf != NOT_FOUND)
+        return leaf;
+    *end = pool->granule_count;
+    size_t start = map_hole_start(pool, *end);
+    return *end - start >= count && leaf_of(start) >= from ? leaf_of(start) : NOT_FOUND;
+}
+
+#endif
 #endif

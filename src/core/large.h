@@ -45,11 +45,23 @@ static inline size_t large_start(const struct ffalloc_pool *pool, size_t leaf)
     return first_granule_of(leaf) + leaf_last_hole(&pool->leaves[leaf]);
 }
 
+/* The end of a hole from before in a leaf that is not blank. */
+HOT size_t end_in_leaf(const struct ffalloc_pool *pool, size_t leaf)
+{
+    return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].used);
+}
+
+/* The end of the large hole that starts in `leaf`: the next one is blank. */
+static inline size_t large_end(const struct ffalloc_pool *pool, size_t leaf)
+{
+    size_t run = leaf + !leaf_is_blank(&pool->leaves[leaf]);
+    return end_in_leaf(pool, run + (pool->leaves[run].starts >> 1));
+}
+
 /* Its size in granules. */
 static inline size_t large_count(const struct ffalloc_pool *pool, size_t leaf)
 {
-    size_t start = large_start(pool, leaf);
-    return map_hole_end(pool, start) - start;
+    return large_end(pool, leaf) - large_start(pool, leaf);
 }
 
 /* A size as the pages' words have it. */
@@ -59,8 +71,8 @@ static inline uint32_t large_word(size_t count)
 }
 
 /* The lowest leaf from `leaf` on in which a hole of at least `count` (LARGE or more) granules
- * starts, or NOT_FOUND. */
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count);
+ * starts, or NOT_FOUND. Sets `end` to the hole's. */
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count, size_t *end);
 
 /* Sets the word of a page and what follows from it above. */
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word);
@@ -82,12 +94,6 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start,
 {
     (void)end;
     return pool->loose[CARVED] == leaf_of(start) || pool->loose[GROWN] == leaf_of(start);
-}
-
-/* A loose hole starts in `leaf` no more, but in another one. */
-static inline void large_move(struct ffalloc_pool *pool, size_t leaf, size_t other)
-{
-    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)other;
 }
 
 /* Makes the large hole that starts at `start` loose; what was in its place goes into the tree. */
@@ -136,40 +142,12 @@ HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t
         large_add(pool, left, place);
 }
 
-/* A hole from `left` to `right`, of which no part was one, is to be, large or not. Returns whether
- * that is done. */
-HOT bool large_new(struct ffalloc_pool *pool, size_t left, size_t right)
-{
-    if (right - left >= LARGE)
-        large_add(pool, left, GROWN);
-    return true;
-}
-
-/* The hole that starts in `leaf` and ends at `right` is to start at `left` instead, in a lower
- * leaf. Returns whether that is done. */
-HOT bool large_grow(struct ffalloc_pool *pool, size_t leaf, size_t left, size_t right)
-{
-    if (right - left < LARGE)
-        return true;
-    if (pool->loose[CARVED] != leaf && pool->loose[GROWN] != leaf)
-        return false;
-    large_move(pool, leaf, leaf_of(left));
-    return true;
-}
-
 #else
 
 static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start, size_t end)
 {
     (void)start;
     return end == pool->granule_count;
-}
-
-static inline void large_move(struct ffalloc_pool *pool, size_t leaf, size_t other)
-{
-    (void)pool;
-    (void)leaf;
-    (void)other;
 }
 
 HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
@@ -192,25 +170,7 @@ HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t
         ffalloc_large_set(pool, large_page(left), is_loose ? 0 : large_word(right - left));
 }
 
-HOT bool large_new(struct ffalloc_pool *pool, size_t left, size_t right)
-{
-    (void)pool;
-    return right - left < LARGE;
-}
-
-HOT bool large_grow(struct ffalloc_pool *pool, size_t leaf, size_t left, size_t right)
-{
-    (void)leaf;
-    return right - left < LARGE || large_is_loose(pool, left, right);
-}
-
 #endif
-
-/* The end of a hole from before in a leaf that is not blank. */
-HOT size_t end_in_leaf(const struct ffalloc_pool *pool, size_t leaf)
-{
-    return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].used);
-}
 
 /* Whether a hole that starts at `start` and goes on in `leaf`, the first of a `run` of blank ones,
  * is loose, and stays large whatever happens in its first two leaves. */

@@ -20,21 +20,6 @@ static void *serve(struct ffalloc_pool *pool, size_t size)
 
 #else
 
-/* Places a block at the front of the hole that starts at `start`. */
-static void *place_at(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
-{
-    return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
-}
-
-__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
-                                                    size_t size)
-{
-    size_t leaf = ffalloc_large_next(pool, 0, count);
-    if (leaf == NOT_FOUND)
-        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return place_at(pool, large_start(pool, leaf), count, size);
-}
-
 /* Starts a block at the last hole of a leaf, which has `here` granules there. Returns its bit. */
 HOT size_t start_last(struct leaf *words, size_t here)
 {
@@ -53,90 +38,66 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
     size_t bit = start_last(words, here);
     words->used |= (bit << count) - bit;
     void *block = note_placed(pool, first_granule_of(leaf + 1) - here, count, size);
-    if (pool->levels[0][leaf] == hole_count)
+    if (pool->levels[0][leaf] == saturated(hole_count))
         return ffalloc_after_last(pool, leaf, hole_count - count, block);
     return block;
 }
 
-/* Places a block at the front of a hole that starts in the leaf with these words, before a blank
- * one. */
-APART void *place_across(struct ffalloc_pool *pool, const struct leaf *words, size_t start,
-                         size_t count, size_t size)
+/* Places a block at the front of the hole from `start` to `end`, which goes on beyond its first
+ * leaf, and so does the block. */
+__attribute__((noinline)) static void *place_beyond(struct ffalloc_pool *pool, size_t start,
+                                                    size_t end, size_t count, size_t size)
 {
-    size_t end_leaf = leaf_of(start) + 1 + (words[1].starts >> 1);
-    return ffalloc_place(pool, start, end_in_leaf(pool, end_leaf), count, size);
-}
-
-/* As malloc_before_blank, of a hole that is not large, where the block takes all that the leaf has
- * of it. Apart with 32-bit words too: malloc's stack on a Cortex-M4 would be 24 bytes more. */
-__attribute__((noinline)) static void *malloc_across_blank(struct ffalloc_pool *pool, size_t leaf,
-                                                           size_t count, size_t size)
-{
-    struct leaf *words = &pool->leaves[leaf];
-    size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
-    size_t here = leading_zeros(words->used);
-    size_t start = first_granule_of(leaf + 1) - here;
-    size_t tail = lowest_bit(pool->leaves[end_leaf].used);
-    size_t hole_end = first_granule_of(end_leaf) + tail;
-    size_t rest = hole_end - start - count;
-
-    void *block = note_placed(pool, start, count, size);
-    words->used |= -start_last(words, here);
-    size_t last = leaf_of(start + count);
-    size_t over = bits_below(start + count);
+    size_t leaf = leaf_of(start);
+    size_t rest = start + count;
+    size_t last = leaf_of(rest);
+    size_t over = bits_below(rest);
+    if (rest > end)
+        return ffalloc_place(pool, start, end, count, size);
+    large_cut(pool, start, rest, end);
+    struct leaf *words = map_leaf_to_write(pool, leaf);
+    words->used |= -bit_of(start);
+    words->starts |= bit_of(start);
     map_mark_run(pool, leaf + 1, last, RUN_OF_BLOCK);
-    if (last < end_leaf) {
+    if (last < leaf_of(end)) {
         pool->leaves[last] = (struct leaf){over, 0};
-        map_mark_run(pool, last + (over != 0), end_leaf, RUN_OF_HOLE);
-        index_gained(pool, last, rest);
+        map_mark_run(pool, last + (over != 0), leaf_of(end), RUN_OF_HOLE);
+        index_gained(pool, last, end - rest);
     } else {
         pool->leaves[last].used |= over;
-        index_piece_lost(pool, last, tail, rest);
+        index_piece_lost(pool, last, end - first_granule_of(last), end - rest);
     }
-    return pool->levels[0][leaf] == hole_end - start ? ffalloc_after_last(pool, leaf, 0, block)
-                                                     : block;
+    void *block = note_placed(pool, start, count, size);
+    if (pool->levels[0][leaf] == saturated(end - start))
+        return ffalloc_after_last(pool, leaf, 0, block);
+    return block;
 }
 
-/* As malloc_last, where the next leaf is blank and the hole is not loose. Here are the cases in
- * which it is not large. */
+__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
+                                                    size_t size)
+{
+    size_t end;
+    size_t leaf = ffalloc_large_next(pool, 0, count, &end);
+    if (leaf == NOT_FOUND)
+        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
+    return place_beyond(pool, large_start(pool, leaf), end, count, size);
+}
+
+/* As malloc_last, where the next leaf is blank. */
 APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
-    size_t run = words[1].starts >> 1;
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
-    size_t hole_count = end_in_leaf(pool, leaf + 1 + run) - start;
-    if (hole_count >= LARGE || hole_count < count)
-        return ffalloc_place(pool, start, start + hole_count, count, size);
+    size_t end = end_in_leaf(pool, leaf + 1 + (words[1].starts >> 1));
     if (count >= here)
-        return malloc_across_blank(pool, leaf, count, size);
-    return place_in_last(pool, leaf, hole_count, count, size);
+        return place_beyond(pool, start, end, count, size);
+    large_cut(pool, start, start + count, end);
+    return place_in_last(pool, leaf, end - start, count, size);
 }
 
-/* As malloc_before_blank, of a hole that is loose and long, where the block takes all that the leaf
- * has of it. Here is the case in which it stays long. */
-APART void *malloc_into_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
-{
-    struct leaf *words = &pool->leaves[leaf];
-    size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
-    size_t here = leading_zeros(words->used);
-    size_t start = first_granule_of(leaf + 1) - here;
-    size_t last = leaf_of(start + count);
-    if (last + LARGE / WORD_BITS >= end_leaf)
-        return place_across(pool, words, start, count, size);
-    void *block = note_placed(pool, start, count, size);
-    words->used |= -start_last(words, here);
-    size_t over = bits_below(start + count);
-    map_mark_run(pool, leaf + 1, last, RUN_OF_BLOCK);
-    pool->leaves[last] = (struct leaf){over, 0};
-    map_mark_run(pool, last + (over != 0), end_leaf, RUN_OF_HOLE);
-    large_move(pool, leaf, last);
-    index_gained(pool, last, SATURATED);
-    return ffalloc_after_last(pool, leaf, 0, block);
-}
-
-/* As malloc_last, where the next leaf is blank: here are the cases of a large hole whose size in
- * the index need not follow. */
+/* As malloc_last, where the next leaf is blank: here is the case of a large hole whose size in the
+ * index need not follow. */
 __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf,
                                                            size_t count, size_t size)
 {
@@ -144,10 +105,8 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
     size_t run = words[1].starts >> 1; /* M3 */
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
-    if (!is_loose_and_long(pool, start, leaf + 1, run))
+    if (count >= here || !is_loose_and_long(pool, start, leaf + 1, run))
         return malloc_to_blank(pool, leaf, count, size);
-    if (count >= here)
-        return malloc_into_blank(pool, leaf, count, size);
     size_t bit = start_last(words, here);
     words->used |= (bit << count) - bit;
     return note_placed(pool, start, count, size);
@@ -158,7 +117,8 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
 __attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, size_t leaf,
                                                     size_t count, size_t size)
 {
-    return place_at(pool, first_granule_of(leaf), count, size);
+    size_t start = first_granule_of(leaf);
+    return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
 
 /* As malloc_last, where the hole ends in the next leaf and the block takes all that this one has of
