@@ -117,7 +117,8 @@ static size_t aligned_fit(struct ffalloc_pool *pool, size_t count, size_t alignm
         size_t found = NOT_FOUND;
         if (!has_no_fit(&pool->leaves[leaf], &request))
             found = fit_in_leaf(pool, &request, leaf, &found_hole, &has_one);
-        if (has_one && leaf >> (GROUP_LOG2 - WORD_LOG2) != group) {
+        bool is_other_group = GROUP_LOG2 == WORD_LOG2 || leaf >> (GROUP_LOG2 - WORD_LOG2) != group;
+        if (has_one && is_other_group) {
             group = leaf >> (GROUP_LOG2 - WORD_LOG2);
             if (++groups == GROUP_LIMIT + 1) {
                 size_t at = fit_anywhere(pool, &request, hole);
