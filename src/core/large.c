@@ -186,5 +186,22 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
     return *end - start >= count && leaf_of(start) >= from ? leaf_of(start) : NOT_FOUND;
 }
 
+void ffalloc_large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
+{
+    bool is_large = end - rest >= LARGE;
+    if (!is_large || large_page(rest) != large_page(start))
+        ffalloc_large_set(pool, large_page(start), 0);
+    if (is_large)
+        ffalloc_large_set(pool, large_page(rest), large_word(end - rest));
+}
+
+void ffalloc_large_merge(struct ffalloc_pool *pool, size_t left, size_t end, size_t right)
+{
+    bool is_loose = large_is_loose(pool, left, right);
+    if (right - end >= LARGE && !is_loose && large_page(end) != large_page(left))
+        ffalloc_large_set(pool, large_page(end), 0);
+    ffalloc_large_set(pool, large_page(left), is_loose ? 0 : large_word(right - left));
+}
+
 #endif
 #endif

@@ -150,24 +150,20 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start,
     return end == pool->granule_count;
 }
 
+/* The same as large_cut and large_merge, where a page changes. */
+void ffalloc_large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end);
+void ffalloc_large_merge(struct ffalloc_pool *pool, size_t left, size_t end, size_t right);
+
 HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
 {
-    if (end - start < LARGE || large_is_loose(pool, start, end))
-        return;
-    bool is_large = end - rest >= LARGE;
-    if (!is_large || large_page(rest) != large_page(start))
-        ffalloc_large_set(pool, large_page(start), 0);
-    if (is_large)
-        ffalloc_large_set(pool, large_page(rest), large_word(end - rest));
+    if (end - start >= LARGE && !large_is_loose(pool, start, end))
+        ffalloc_large_cut(pool, start, rest, end);
 }
 
 HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t end, size_t right)
 {
-    bool is_loose = large_is_loose(pool, left, right);
-    if (right - end >= LARGE && !is_loose && large_page(end) != large_page(left))
-        ffalloc_large_set(pool, large_page(end), 0);
-    if (is_loose ? from - left >= LARGE : right - left >= LARGE)
-        ffalloc_large_set(pool, large_page(left), is_loose ? 0 : large_word(right - left));
+    if (large_is_loose(pool, left, right) ? from - left >= LARGE : right - left >= LARGE)
+        ffalloc_large_merge(pool, left, end, right);
 }
 
 #endif
