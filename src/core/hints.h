@@ -5,10 +5,9 @@
  *
  * With 32-bit words there are none, nor what else is put off with them: stale nodes (index.h) and
  * two loose holes (large.h). Pools are small there, and leaves, too: the tree has few levels, and
- * half of the hints were wrong. On a Cortex-M4 the embedded traces took 185 instructions a call
- * without and 183 with them (bash's 151 and 131, lua's 179 and 196), the worst call against the
- * adversaries in a pool of 64 KiB 623 and 708, and the header is 36 bytes smaller. (Hints alone,
- * the rest at once: 189 and 620.)
+ * half of the hints were wrong. On a Cortex-M4 the embedded traces took 168 instructions a call
+ * without and 171 with them (bash's 143 and 126, lua's 170 and 185), the worst call against the
+ * adversaries in a pool of 64 KiB 583 and 710, and the header is 36 bytes smaller.
  */
 #ifndef FFALLOC_CORE_HINTS_H
 #define FFALLOC_CORE_HINTS_H

@@ -31,9 +31,9 @@
  *   - for each of the sizes up to 8, in place of its hint, a bit per leaf and a tree of words above
  *     (no search misled, none that climbs): a quarter more instructions, since a leaf that gains or
  *     loses a hole has bits of many sizes to set;
- *   - beside each hint a second leaf, from which on to look when the first has nothing more: that
- *     ends half of such searches, and redis's trace took 8 % fewer instructions, but most frees have
- *     to keep it right, and the embedded traces took 5 % more; 3 and 5 % if it is a node;
+ *   - beside each hint a second leaf, from which on to look when the first has nothing more: half
+ *     of such searches end there, and redis's trace took 8 % fewer instructions; but most frees
+ *     have to keep it right, and the embedded traces took 5 % more (a second node: 3 and 5 %);
  *   - all hints lowered or raised at once, as vectors and without a branch: 3 % more time;
  *   - a freed block kept out of map and index while it alone is the lowest hole of its size, and
  *     handed out for that: on most traces fewer than a tenth of the frees are undone so, of up to a
