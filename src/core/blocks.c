@@ -14,9 +14,9 @@ HOT void index_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t 
             ffalloc_index_lower(pool, leaf);
         return;
     }
+    index_piece_lost(pool, rest_leaf, end - first_granule_of(rest_leaf), end - rest);
     if (is_largest)
         ffalloc_index_lower(pool, leaf);
-    index_piece_lost(pool, rest_leaf, end - first_granule_of(rest_leaf), end - rest);
 }
 
 HOT void cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end, size_t count)
@@ -63,9 +63,9 @@ HOT void release_to(struct ffalloc_pool *pool, size_t left, size_t from, size_t 
     index_gained(pool, leaf, right - left);
     hints_lower(pool, leaf, right - left);
     if (leaf_of(from) != leaf)
-        index_blank(pool, leaf_of(from));
+        index_blank(pool, leaf_of(from), leaf);
     if (leaf_of(end) != leaf_of(from))
-        index_blank(pool, leaf_of(end));
+        index_blank(pool, leaf_of(end), leaf);
 }
 
 size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)

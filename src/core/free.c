@@ -49,13 +49,10 @@ __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool 
     words->starts ^= bit_of(start);
     last->used = 0;
     map_mark_run(pool, leaf + 1, right_leaf, RUN_OF_HOLE);
-    hints_lower(pool, leaf, right - left);
-    index_gained(pool, leaf, right - left);
-    if (leaf >> FANOUT_LOG2 == end_leaf >> FANOUT_LOG2)
-        pool->levels[0][end_leaf] = 0; /* what it had is no larger: their node's stays */
-    else
-        index_blank(pool, end_leaf);
-    return note_freed(pool, end - start);
+    size_t size = note_freed(pool, end - start);
+    index_freed(pool, leaf, saturated(right - left), size);
+    index_blank(pool, end_leaf, leaf);
+    return size;
 }
 
 /* As release_at_end, of a block that goes on in a run of blank leaves and ends in the one after
@@ -102,7 +99,7 @@ APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
     return index_freed(pool, leaf, saturated(right - left), size);
 }
 
-/* As release_at_end, where the next leaf is blank: here is the case of a loose hole that the block
+/* As release_at_end, where the next leaf is blank. Here is the case of a loose hole that the block
  * ends at. */
 __attribute__((noinline)) static size_t release_before_blank(struct ffalloc_pool *pool,
                                                              size_t start)
@@ -122,10 +119,7 @@ __attribute__((noinline)) static size_t release_before_blank(struct ffalloc_pool
     return note_freed(pool, count);
 }
 
-/*
- * Frees a block after which its leaf ends in a hole that starts in it. Here are the cases in which
- * that ends in the next one or with the pool.
- */
+/* Frees a block after which its leaf ends in a hole that starts in it. */
 __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start)
 {
     size_t leaf = leaf_of(start);
@@ -178,7 +172,7 @@ __attribute__((noinline)) static size_t release_after_run(struct ffalloc_pool *p
     words->used = 0;
     next->used = next_used;
     map_mark_run(pool, first, leaf + 1, RUN_OF_HOLE);
-    index_blank(pool, leaf);
+    index_blank(pool, leaf, hole);
     return note_freed(pool, count + over);
 }
 

@@ -153,15 +153,19 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
 /* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */
 static inline size_t index_lowest(struct ffalloc_pool *pool, size_t count)
 {
-    size_t end;
-    return count > SATURATED ? ffalloc_large_next(pool, 0, count, &end)
+    return count > SATURATED ? ffalloc_large_next(pool, 0, count)
                              : ffalloc_index_first(pool, count);
 }
 
-/* A hole that starts elsewhere took on granules of `leaf`, perhaps all. */
-HOT void index_blank(struct ffalloc_pool *pool, size_t leaf)
+/* The hole that starts in another leaf, `hole`, whose byte counts it already, took on granules of
+ * `leaf`, perhaps all. What `leaf` had is part of that hole: a node of both stays what it is. */
+HOT void index_blank(struct ffalloc_pool *pool, size_t leaf, size_t hole)
 {
-    if (leaf_is_blank(&pool->leaves[leaf]) && pool->levels[0][leaf])
+    if (!leaf_is_blank(&pool->leaves[leaf]))
+        return;
+    if (leaf >> FANOUT_LOG2 == hole >> FANOUT_LOG2)
+        pool->levels[0][leaf] = 0;
+    else if (pool->levels[0][leaf])
         ffalloc_index_set(pool, leaf, 0);
 }
 

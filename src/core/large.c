@@ -131,16 +131,14 @@ size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page)
 }
 
 /* As ffalloc_large_next, of the holes in the tree that start in a leaf below `limit`. */
-HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit,
-                        size_t *end)
+HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit)
 {
     size_t page = page_of_leaf(from);
     size_t last = page_of_leaf(limit);
     while ((page = next_page(pool, page, large_word(count), last)) <= last) {
         size_t leaf = ffalloc_large_leaf(pool, page);
-        *end = large_end(pool, leaf);
         /* A word counts no further than 2^31, which few holes of any pool exceed. */
-        if (leaf >= from && (count < INT32_MAX || *end - large_start(pool, leaf) >= count))
+        if (leaf >= from && (count < INT32_MAX || large_count(pool, leaf) >= count))
             return leaf;
         page++;
     }
@@ -149,41 +147,34 @@ HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t cou
 
 #if HAS_HINTS
 
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count)
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
     /* The lower loose one first: where that will do the other need not be measured. */
     unsigned lower = pool->loose[CARVED] < pool->loose[GROWN] ? CARVED : GROWN;
     size_t loose = NOT_FOUND;
-    size_t loose_end = 0;
     for (unsigned i = 0; i < 2 && loose == NOT_FOUND; i++) {
         size_t leaf = pool->loose[lower ^ i];
-        if (leaf == NO_LEAF || leaf < from)
-            continue;
-        loose_end = large_end(pool, leaf);
-        if (loose_end - large_start(pool, leaf) >= count)
+        if (leaf != NO_LEAF && leaf >= from && large_count(pool, leaf) >= count)
             loose = leaf;
     }
-    size_t leaf = next_in_tree(pool, from, count, loose, end);
-    if (leaf < loose)
-        return leaf;
-    *end = loose_end;
-    return loose;
+    size_t leaf = next_in_tree(pool, from, count, loose);
+    return leaf < loose ? leaf : loose;
 }
 
 #else
 
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count)
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
-    size_t leaf = next_in_tree(pool, from, count, NOT_FOUND, end);
+    size_t leaf = next_in_tree(pool, from, count, NOT_FOUND);
     if (leaf != NOT_FOUND)
         return leaf;
-    *end = pool->granule_count;
-    size_t start = map_hole_start(pool, *end);
-    return *end - start >= count && leaf_of(start) >= from ? leaf_of(start) : NOT_FOUND;
+    size_t start = map_hole_start(pool, pool->granule_count);
+    bool is_enough = pool->granule_count - start >= count && leaf_of(start) >= from;
+    return is_enough ? leaf_of(start) : NOT_FOUND;
 }
 
 void ffalloc_large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)

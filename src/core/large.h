@@ -71,8 +71,8 @@ static inline uint32_t large_word(size_t count)
 }
 
 /* The lowest leaf from `leaf` on in which a hole of at least `count` (LARGE or more) granules
- * starts, or NOT_FOUND. Sets `end` to the hole's. */
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count, size_t *end);
+ * starts, or NOT_FOUND. */
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count);
 
 /* Sets the word of a page and what follows from it above. */
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word);

@@ -43,44 +43,13 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
     return block;
 }
 
-/* Places a block at the front of the hole from `start` to `end`, which goes on beyond its first
- * leaf, and so does the block. */
-__attribute__((noinline)) static void *place_beyond(struct ffalloc_pool *pool, size_t start,
-                                                    size_t end, size_t count, size_t size)
-{
-    size_t leaf = leaf_of(start);
-    size_t rest = start + count;
-    size_t last = leaf_of(rest);
-    size_t over = bits_below(rest);
-    if (rest > end)
-        return ffalloc_place(pool, start, end, count, size);
-    large_cut(pool, start, rest, end);
-    struct leaf *words = map_leaf_to_write(pool, leaf);
-    words->used |= -bit_of(start);
-    words->starts |= bit_of(start);
-    map_mark_run(pool, leaf + 1, last, RUN_OF_BLOCK);
-    if (last < leaf_of(end)) {
-        pool->leaves[last] = (struct leaf){over, 0};
-        map_mark_run(pool, last + (over != 0), leaf_of(end), RUN_OF_HOLE);
-        index_gained(pool, last, end - rest);
-    } else {
-        pool->leaves[last].used |= over;
-        index_piece_lost(pool, last, end - first_granule_of(last), end - rest);
-    }
-    void *block = note_placed(pool, start, count, size);
-    if (pool->levels[0][leaf] == saturated(end - start))
-        return ffalloc_after_last(pool, leaf, 0, block);
-    return block;
-}
-
 __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
                                                     size_t size)
 {
-    size_t end;
-    size_t leaf = ffalloc_large_next(pool, 0, count, &end);
+    size_t leaf = ffalloc_large_next(pool, 0, count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return place_beyond(pool, large_start(pool, leaf), end, count, size);
+    return ffalloc_place(pool, large_start(pool, leaf), large_end(pool, leaf), count, size);
 }
 
 /* As malloc_last, where the next leaf is blank. */
@@ -91,7 +60,7 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
     size_t start = first_granule_of(leaf + 1) - here;
     size_t end = end_in_leaf(pool, leaf + 1 + (words[1].starts >> 1));
     if (count >= here)
-        return place_beyond(pool, start, end, count, size);
+        return ffalloc_place(pool, start, end, count, size);
     large_cut(pool, start, start + count, end);
     return place_in_last(pool, leaf, end - start, count, size);
 }
@@ -181,7 +150,7 @@ HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t runs, size_t 
 
 #if HAS_HINTS
 
-/* No leaf before `leaf` has a hole for the request. */
+/* As malloc_in, from the leaf that index_far finds from `leaf` on. */
 __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool, size_t leaf,
                                                       size_t count, size_t size)
 {
