@@ -172,7 +172,7 @@ static void level_out_of_use(struct ffalloc_pool *pool)
 /* A page with a word. */
 static size_t page_with_word(const struct ffalloc_pool *pool)
 {
-    return page_of_leaf(leaf_of_large(pool));
+    return large_page_of_end(large_end(pool, leaf_of_large(pool)));
 }
 
 #if HAS_HINTS
@@ -210,16 +210,21 @@ static void page_without_a_hole(struct ffalloc_pool *pool)
     page_level(pool, 0)[page_with_word(pool) + 1] = LARGE;
 }
 
+static void page_of_the_last_hole(struct ffalloc_pool *pool)
+{
+    page_level(pool, 0)[large_page_of_end(pool->granule_count)] = LARGE;
+}
+
 #if HAS_HINTS
 
 static void page_of_a_loose_hole(struct ffalloc_pool *pool)
 {
-    page_level(pool, 0)[page_of_leaf(pool->loose[CARVED])] = LARGE;
+    page_level(pool, 0)[large_page_of_end(large_end(pool, pool->loose[GROWN]))] = LARGE;
 }
 
 static void forgotten_loose(struct ffalloc_pool *pool)
 {
-    pool->loose[CARVED] = NO_LEAF;
+    pool->loose[GROWN] = NO_LEAF;
 }
 
 static void twice_loose(struct ffalloc_pool *pool)
@@ -235,13 +240,6 @@ static void loose_without_a_hole(struct ffalloc_pool *pool)
 static void loose_out_of_the_pool(struct ffalloc_pool *pool)
 {
     pool->loose[GROWN] = (uint32_t)leaf_of(pool->granule_count) + 1;
-}
-
-#else
-
-static void page_of_a_loose_hole(struct ffalloc_pool *pool)
-{
-    page_level(pool, 0)[large_page(map_hole_start(pool, pool->granule_count))] = LARGE;
 }
 
 #endif
@@ -337,8 +335,9 @@ static const struct {
     BREAK("L1", forgotten_page),
     BREAK("L1", wrong_page),
     BREAK("L1", page_without_a_hole),
-    BREAK("L1", page_of_a_loose_hole),
+    BREAK("L1", page_of_the_last_hole),
 #if HAS_HINTS
+    BREAK("L1", page_of_a_loose_hole),
     BREAK("L1", forgotten_loose),
     BREAK("L1", twice_loose),
     BREAK("L1", loose_without_a_hole),

@@ -3,6 +3,7 @@
  * far beyond. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "twin.h"
@@ -91,3 +92,35 @@ Test(desktop, large_holes_are_found_by_their_exact_size)
         twin_destroy(&twin);
     }
 }
+
+#if SIZE_MAX > UINT32_MAX
+
+#define GIB ((size_t)1 << 30)
+
+/* Of more granules than a page's word counts (large.h). */
+Test(desktop, holes_of_gigabytes_are_found_by_their_exact_size)
+{
+    static const size_t sizes[] = {5, 7, 6, 8};
+    size_t size = 30 * GIB;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert(memory != MAP_FAILED);
+    struct ffalloc_config config = {.granule = 8, .is_zeroed = true};
+    struct ffalloc_pool *pool = ffalloc_init_with(memory, size, &config);
+    void *blocks[4];
+    for (size_t i = 0; i < 4; i++) {
+        blocks[i] = ffalloc_malloc(pool, sizes[i] * GIB);
+        cr_assert(blocks[i] && ffalloc_malloc(pool, 1));
+    }
+    for (size_t i = 0; i < 4; i++)
+        ffalloc_free(pool, blocks[i]);
+    static const size_t lowest[] = {0, 1, 1, 3}; /* of more than 4, 5, 6, 7 GiB */
+    for (size_t i = 0; i < 4; i++) {
+        void *block = ffalloc_malloc(pool, (4 + i) * GIB + 1);
+        cr_assert(block == blocks[lowest[i]], "more than %zu GiB", 4 + i);
+        ffalloc_free(pool, block);
+    }
+    munmap(memory, size);
+}
+
+#endif

@@ -74,7 +74,7 @@ HOT bool has_no_fit(const struct leaf *words, const struct request *request)
 HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     if (count > SATURATED)
-        return ffalloc_large_next(pool, leaf + 1, count);
+        return index_large(pool, leaf + 1, count);
     unsigned position = (unsigned)leaf & (FANOUT - 1);
     size_t first = leaf - position;
     unsigned child = node_first(pool->levels[0] + first, position + 1, (unsigned)count);

@@ -40,7 +40,7 @@ void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, si
     size_t rest = at + count;
     large_cut(pool, hole, rest, end);
     if (at - hole >= LARGE)
-        ffalloc_large_set(pool, large_page(hole), large_word(at - hole));
+        large_put(pool, hole, at);
     map_take(pool, at, at, rest);
     map_mark_hole(pool, hole, at);
     map_mark_hole(pool, rest, end);

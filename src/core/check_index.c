@@ -100,7 +100,7 @@ static bool check_tree(struct audit *audit)
     return true;
 }
 
-/* L1 for the pages from `page` to before `end`, in which no large hole starts. */
+/* L1 for the pages from `page` to before `end`, of which no large hole is. */
 static bool check_empty_pages(struct audit *audit, size_t page, size_t end)
 {
     for (; page < end; page++)
@@ -110,7 +110,8 @@ static bool check_empty_pages(struct audit *audit, size_t page, size_t end)
     return true;
 }
 
-/* No large hole starts above the high-water mark, so its page is the last one with a word. */
+/* No hole but the pool's last ends above the high-water mark, so its page is the last one with a
+ * word. */
 static size_t touched_pages(const struct ffalloc_pool *pool)
 {
     size_t pages = page_count_of(pool->granule_count);
@@ -142,15 +143,16 @@ static bool check_pages(struct audit *audit)
         end = map_next(pool, start);
         if (!map_is_hole(pool, start) || end - start < LARGE)
             continue;
+        size_t its_page = large_page_of_end(end);
         bool is_loose = large_is_loose(pool, start, end);
-        uint32_t word = is_loose ? 0 : large_word(end - start);
-        if (!check_empty_pages(audit, page, large_page(start)))
+        bool is_last = end == pool->granule_count;
+        uint32_t word = is_loose || is_last ? 0 : large_word(start, end);
+        if (!is_last && !check_empty_pages(audit, page, its_page))
             return false;
-        page = large_page(start);
-        if (!ffalloc_require(audit, page_level(pool, 0)[page] == word, "L1", start))
+        if (!ffalloc_require(audit, page_level(pool, 0)[its_page] == word, "L1", start))
             return false;
         loose_count += is_loose;
-        page++;
+        page = is_last ? page : its_page + 1;
     }
     return check_empty_pages(audit, page, pages) && check_loose(audit, loose_count);
 }

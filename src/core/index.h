@@ -150,11 +150,19 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
         ffalloc_index_lower(pool, leaf);
 }
 
+/* The lowest leaf from `leaf` on in which a hole of `count`, above SATURATED, granules starts, or
+ * NOT_FOUND. */
+static inline size_t index_large(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    size_t end;
+    size_t start = ffalloc_large_next(pool, leaf, count, &end);
+    return start == NOT_FOUND ? NOT_FOUND : leaf_of(start);
+}
+
 /* The lowest leaf in which a hole of `count` granules, however many, starts, or NOT_FOUND. */
 static inline size_t index_lowest(struct ffalloc_pool *pool, size_t count)
 {
-    return count > SATURATED ? ffalloc_large_next(pool, 0, count)
-                             : ffalloc_index_first(pool, count);
+    return count > SATURATED ? index_large(pool, 0, count) : ffalloc_index_first(pool, count);
 }
 
 /* The hole that starts in another leaf, `hole`, whose byte counts it already, took on granules of

@@ -6,8 +6,7 @@
 #include "memory.h"
 
 /* What this processor makes of a pool. */
-static const struct machine native = {WORD_LOG2, PAGE_FANOUT_LOG2, sizeof(struct ffalloc_pool),
-                                      FFALLOC_SMALL,
+static const struct machine native = {WORD_LOG2, sizeof(struct ffalloc_pool), FFALLOC_SMALL,
                                       LAYOUT_MOST_GRANULES(WORD_LOG2, FFALLOC_SMALL)};
 
 static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "index.h"
+#include "large.h"
 
 #if !FFALLOC_SMALL
 
@@ -22,51 +22,37 @@ HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
     return (unsigned)__builtin_ctz(found >> from << from | 1u << PAGE_FANOUT);
 }
 
-HOT __m128i words_max(__m128i words, __m128i more)
-{
-    __m128i is_less = _mm_cmpgt_epi32(more, words);
-    return _mm_or_si128(_mm_and_si128(is_less, more), _mm_andnot_si128(is_less, words));
-}
-
-/* The largest of a node's words but one. */
-HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
-{
-    __m128i but = _mm_set1_epi32((int)child);
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)node);
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(node + 4));
-    low = _mm_andnot_si128(_mm_cmpeq_epi32(but, _mm_set_epi32(3, 2, 1, 0)), low);
-    high = _mm_andnot_si128(_mm_cmpeq_epi32(but, _mm_set_epi32(7, 6, 5, 4)), high);
-    __m128i largest = words_max(low, high);
-    largest = words_max(largest, _mm_srli_si128(largest, 8));
-    largest = words_max(largest, _mm_srli_si128(largest, 4));
-    return (uint32_t)_mm_cvtsi128_si32(largest);
-}
-
 #else
 
 HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
 {
-    if (from <= 0 && node[0] >= least)
-        return 0;
-    if (from <= 1 && node[1] >= least)
-        return 1;
-    if (from <= 2 && node[2] >= least)
-        return 2;
-    return from <= 3 && node[3] >= least ? 3 : PAGE_FANOUT;
-}
-
-/* By an exclusive or of their numbers, the other three are found without asking which it is. */
-HOT uint32_t words_max_but(const uint32_t *node, unsigned child)
-{
-    return larger(larger(node[child ^ 1], node[child ^ 2]), node[child ^ 3]);
+#define IS_FIRST(i)                                                                                \
+    if (from <= (i) && node[i] >= least)                                                           \
+    return i
+    IS_FIRST(0);
+    IS_FIRST(1);
+    IS_FIRST(2);
+    IS_FIRST(3);
+    IS_FIRST(4);
+    IS_FIRST(5);
+    IS_FIRST(6);
+    IS_FIRST(7);
+    return PAGE_FANOUT;
 }
 
 #endif
 
+/* The largest of a node's words. */
+HOT uint32_t words_max(const uint32_t *node)
+{
+    uint32_t low = larger(larger(node[0], node[1]), larger(node[2], node[3]));
+    uint32_t high = larger(larger(node[4], node[5]), larger(node[6], node[7]));
+    return larger(low, high);
+}
+
 uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t node)
 {
-    const uint32_t *words = page_level(pool, level) + (node << PAGE_FANOUT_LOG2);
-    return larger(words[0], words_max_but(words, 0));
+    return words_max(page_level(pool, level) + (node << PAGE_FANOUT_LOG2));
 }
 
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
@@ -76,123 +62,115 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
             ffalloc_large_largest(pool, pool->page_level_count - 1u, 0);
         pool->page_level_count++;
     }
-    uint32_t *words;
     for (unsigned level = 0;; level++) {
-        words = page_level(pool, level);
+        uint32_t *words = page_level(pool, level);
         uint32_t before = words[page];
+        words[page] = word;
         if (level + 1u == pool->page_level_count)
-            break;
+            return;
         /* A smaller child changes its parent only if the parent's word was this child's. */
         uint32_t above = page_level(pool, level + 1)[page >> PAGE_FANOUT_LOG2];
         if (word >= before ? word <= above : before < above)
-            break;
-        unsigned child = page & (PAGE_FANOUT - 1);
-        uint32_t others = word < before ? words_max_but(words + (page - child), child) : 0;
-        words[page] = word;
-        word = others > word ? others : word;
+            return;
         page >>= PAGE_FANOUT_LOG2;
+        if (word < before)
+            word = words_max(words + (page << PAGE_FANOUT_LOG2));
     }
-    words[page] = word;
 }
 
-/* The first page from `page` on whose word is at least `least`, or NOT_FOUND; or, if there is none
- * up to page `limit`, any number above that. */
-HOT size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least, size_t limit)
+/* The first page at or below one of that or a higher level, whose word is at least `least`; or, if
+ * there is none up to page `limit`, any number above that. */
+HOT size_t first_below(const struct ffalloc_pool *pool, unsigned level, size_t idx, uint32_t least,
+                       size_t limit)
 {
-    unsigned top = pool->page_level_count - 1u;
-    size_t idx = page; /* the first of its level not looked at */
-    unsigned level = page ? 0 : top;
-    for (;;) {
-        for (; !(idx & (PAGE_FANOUT - 1)) && level < top; level++)
-            idx >>= PAGE_FANOUT_LOG2;
-        if (idx >> (top + 1 - level) * PAGE_FANOUT_LOG2)
-            return NOT_FOUND;
-        unsigned child = idx & (PAGE_FANOUT - 1);
-        idx -= child;
-        child = words_first(page_level(pool, level) + idx, child, least);
-        idx += child;
-        if (child < PAGE_FANOUT)
-            break;
-    }
     while (level-- > 0) {
         idx <<= PAGE_FANOUT_LOG2;
-        if (idx > limit >> level * PAGE_FANOUT_LOG2)
+        if (HAS_HINTS && idx > limit >> level * PAGE_FANOUT_LOG2)
             return NOT_FOUND;
         idx += words_first(page_level(pool, level) + idx, 0, least);
     }
     return idx;
 }
 
-size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page)
+/* The first of all pages. NOT_FOUND if no word is at least `least`. */
+HOT size_t first_page(const struct ffalloc_pool *pool, uint32_t least, size_t limit)
 {
-    size_t leaf;
-    index_in_node(pool, page << (LARGE_LOG2 - WORD_LOG2), SATURATED, &leaf);
-    return leaf;
+    unsigned top = pool->page_level_count - 1u;
+    unsigned child = words_first(page_level(pool, top), 0, least);
+    return child < PAGE_FANOUT ? first_below(pool, top, child, least, limit) : NOT_FOUND;
 }
 
-/* As ffalloc_large_next, of the holes in the tree that start in a leaf below `limit`. */
-HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit)
+/* The first one from `page` on. */
+__attribute__((noinline)) static size_t next_page(const struct ffalloc_pool *pool, size_t page,
+                                                  uint32_t least, size_t limit)
 {
-    size_t page = page_of_leaf(from);
-    size_t last = page_of_leaf(limit);
-    while ((page = next_page(pool, page, large_word(count), last)) <= last) {
-        size_t leaf = ffalloc_large_leaf(pool, page);
-        /* A word counts no further than 2^31, which few holes of any pool exceed. */
-        if (leaf >= from && (count < INT32_MAX || large_count(pool, leaf) >= count))
-            return leaf;
-        page++;
+    unsigned levels = pool->page_level_count;
+    size_t idx = page; /* the first of its level not looked at */
+    for (unsigned level = 0; !(idx >> (levels - level) * PAGE_FANOUT_LOG2); level++) {
+        unsigned child = idx & (PAGE_FANOUT - 1);
+        idx -= child;
+        child = words_first(page_level(pool, level) + idx, child, least);
+        if (child < PAGE_FANOUT)
+            return first_below(pool, level, idx + child, least, limit);
+        idx = (idx >> PAGE_FANOUT_LOG2) + 1;
     }
     return NOT_FOUND;
 }
 
-#if HAS_HINTS
-
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count)
+/* The start of the lowest hole in the tree of at least `count` granules, from leaf `from` on, or
+ * NOT_FOUND; or, if there is none below granule `limit`, any number above that. */
+HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit,
+                        size_t *end)
 {
-    if (pool->page_level_count == 0)
-        return NOT_FOUND;
-    /* The lower loose one first: where that will do the other need not be measured. */
+    uint32_t least = large_least(count);
+    size_t last = large_page(limit);
+    size_t page = large_page(first_granule_of(from));
+    page = page ? next_page(pool, page, least, last) : first_page(pool, least, last);
+    for (; page <= last; page = next_page(pool, page + 1, least, last)) {
+        uint32_t word = page_level(pool, 0)[page];
+        *end = end_in_leaf(pool, ((page + 1) << PAGE_LEAVES_LOG2) + word % PAGE_LEAVES);
+        size_t known = word >> PAGE_LEAVES_LOG2;
+        bool is_known = WORD_LOG2 == 5 || known < MOST_LARGE;
+        size_t start = is_known ? *end - known : map_hole_start(pool, *end);
+        if (leaf_of(start) >= from && *end - start >= count)
+            return start;
+    }
+    return NOT_FOUND;
+}
+
+/* The start of the lower loose hole of at least `count` granules, from leaf `from` on. */
+HOT size_t next_loose(const struct ffalloc_pool *pool, size_t from, size_t count)
+{
+#if HAS_HINTS
+    /* The lower one first: where that will do the other need not be measured. */
     unsigned lower = pool->loose[CARVED] < pool->loose[GROWN] ? CARVED : GROWN;
-    size_t loose = NOT_FOUND;
-    for (unsigned i = 0; i < 2 && loose == NOT_FOUND; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         size_t leaf = pool->loose[lower ^ i];
         if (leaf != NO_LEAF && leaf >= from && large_count(pool, leaf) >= count)
-            loose = leaf;
+            return large_start(pool, leaf);
     }
-    size_t leaf = next_in_tree(pool, from, count, loose);
-    return leaf < loose ? leaf : loose;
+#endif
+    (void)pool;
+    (void)from;
+    (void)count;
+    return NOT_FOUND;
 }
 
-#else
-
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count)
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
-    size_t leaf = next_in_tree(pool, from, count, NOT_FOUND);
-    if (leaf != NOT_FOUND)
-        return leaf;
-    size_t start = map_hole_start(pool, pool->granule_count);
-    bool is_enough = pool->granule_count - start >= count && leaf_of(start) >= from;
-    return is_enough ? leaf_of(start) : NOT_FOUND;
+    size_t loose = next_loose(pool, from, count);
+    size_t start = next_in_tree(pool, from, count, loose, end);
+    if (start < loose)
+        return start;
+    if (loose != NOT_FOUND) {
+        *end = large_end(pool, leaf_of(loose));
+        return loose;
+    }
+    *end = pool->granule_count;
+    start = map_hole_start(pool, *end);
+    return *end - start >= count && leaf_of(start) >= from ? start : NOT_FOUND;
 }
 
-void ffalloc_large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
-{
-    bool is_large = end - rest >= LARGE;
-    if (!is_large || large_page(rest) != large_page(start))
-        ffalloc_large_set(pool, large_page(start), 0);
-    if (is_large)
-        ffalloc_large_set(pool, large_page(rest), large_word(end - rest));
-}
-
-void ffalloc_large_merge(struct ffalloc_pool *pool, size_t left, size_t end, size_t right)
-{
-    bool is_loose = large_is_loose(pool, left, right);
-    if (right - end >= LARGE && !is_loose && large_page(end) != large_page(left))
-        ffalloc_large_set(pool, large_page(end), 0);
-    ffalloc_large_set(pool, large_page(left), is_loose ? 0 : large_word(right - left));
-}
-
-#endif
 #endif

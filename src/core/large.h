@@ -2,16 +2,18 @@
 /*
  * Holes of LARGE granules and more, told apart by their exact size.
  *
- * At most one of them starts in any *page* of LARGE granules, in the one leaf whose byte is 255.
- * Each page has a word with the size of the one that starts in it (L1), and above the pages lies a
- * tree of maxima (L2), like that of the leaves' bytes: a quarter of a percent of the pool, and none
- * in a pool smaller than a page.
+ * At most one of them ends in any *page* of LARGE granules. So each page has a word for the one
+ * that ends in the page after it (L1), and above the pages lies a tree of maxima (L2), like that of
+ * the leaves' bytes: a quarter of a percent of the pool, and none in a pool smaller than a page.
+ * Holes are found by their end since requests are carved from their front: one word changes, and
+ * tells where what is left starts. With words of the holes that start in a page two changed, and
+ * the worst call of a pool of 64 KiB on a Cortex-M4 took a quarter more.
  *
- * A few holes are *loose*, kept out of the tree, since at each step it would have to follow. With
- * hints (hints.h), those are the one last carved and the one last grown: requests are carved from
- * the front of one hole, often the rest of the pool, and a sweep of frees grows one. Without, where
- * it is the worst call that counts, it is the one that ends with the pool, whose size is known
- * anyhow: to put back into the tree what was loose before would cost that call more than it saves.
+ * The hole that ends with the pool is in no word: it is the highest, and its size is known anyhow.
+ * With hints (hints.h) two more are *loose*, kept out of the tree, since at each step it would have
+ * to follow: the one last carved and the one last grown. Requests are carved from the front of one
+ * hole, and a sweep of frees grows one. Without, where it is the worst call that counts, to put
+ * back into the tree what was loose before would cost that call more than it saves.
  *
  * Before, these holes formed a priority search tree (McCreight 1985) whose links lay in spare words
  * of the map. It took no memory, but a walk down one path for each hole that a free merges made the
@@ -28,9 +30,15 @@
 
 #if !FFALLOC_SMALL
 
-static inline size_t page_of_leaf(size_t leaf)
+static inline size_t large_page(size_t granule)
 {
-    return leaf >> (LARGE_LOG2 - WORD_LOG2);
+    return granule >> LARGE_LOG2;
+}
+
+/* The page whose word is of the large hole that ends at `end`. */
+static inline size_t large_page_of_end(size_t end)
+{
+    return large_page(end - LARGE);
 }
 
 /* The words of a level of pages. */
@@ -64,15 +72,29 @@ static inline size_t large_count(const struct ffalloc_pool *pool, size_t leaf)
     return large_end(pool, leaf) - large_start(pool, leaf);
 }
 
-/* A size as the pages' words have it. */
-static inline uint32_t large_word(size_t count)
+/* A page's word: the size of its hole in granules, and below in which leaf of the page after it the
+ * hole ends. Sizes count no further than MOST_LARGE, which with 32-bit words none exceeds. */
+#define PAGE_LEAVES_LOG2 (LARGE_LOG2 - WORD_LOG2)
+#define PAGE_LEAVES      (1u << PAGE_LEAVES_LOG2)
+#define MOST_LARGE       ((size_t)(WORD_LOG2 == 6 ? INT32_MAX : UINT32_MAX) >> PAGE_LEAVES_LOG2)
+
+/* The least word of a hole of `count` granules. */
+HOT uint32_t large_least(size_t count)
 {
-    return count < INT32_MAX ? (uint32_t)count : INT32_MAX;
+    if (WORD_LOG2 == 6 && count > MOST_LARGE)
+        count = MOST_LARGE;
+    return (uint32_t)count << PAGE_LEAVES_LOG2;
 }
 
-/* The lowest leaf from `leaf` on in which a hole of at least `count` (LARGE or more) granules
- * starts, or NOT_FOUND. */
-size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count);
+/* 0 stands for one that is not large. */
+HOT uint32_t large_word(size_t start, size_t end)
+{
+    return end - start < LARGE ? 0 : large_least(end - start) | (leaf_of(end) & (PAGE_LEAVES - 1));
+}
+
+/* The start of the lowest hole of at least `count` (LARGE or more) granules that starts in `leaf`
+ * or after it, or NOT_FOUND. Sets `end` to where it ends. */
+size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t leaf, size_t count, size_t *end);
 
 /* Sets the word of a page and what follows from it above. */
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word);
@@ -80,12 +102,11 @@ void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word);
 /* The largest word of a node of a level. */
 uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, size_t node);
 
-/* The leaf of a page in which its large hole starts, if it has one. */
-size_t ffalloc_large_leaf(const struct ffalloc_pool *pool, size_t page);
-
-static inline size_t large_page(size_t granule)
+/* The hole that ends at `end`, which was large or is to be, is to start at `start`. */
+HOT void large_put(struct ffalloc_pool *pool, size_t start, size_t end)
 {
-    return granule >> LARGE_LOG2;
+    if (end < pool->granule_count)
+        ffalloc_large_set(pool, large_page_of_end(end), large_word(start, end));
 }
 
 #if HAS_HINTS
@@ -101,7 +122,7 @@ static inline void large_add(struct ffalloc_pool *pool, size_t start, enum loose
 {
     size_t former = pool->loose[place];
     if (former != NO_LEAF)
-        ffalloc_large_set(pool, page_of_leaf(former), large_word(large_count(pool, former)));
+        large_put(pool, large_start(pool, former), large_end(pool, former));
     pool->loose[place] = (uint32_t)leaf_of(start);
 }
 
@@ -111,7 +132,7 @@ static inline enum loose large_remove(struct ffalloc_pool *pool, size_t start, s
                                       enum loose otherwise)
 {
     if (!large_is_loose(pool, start, end)) {
-        ffalloc_large_set(pool, large_page(start), 0);
+        large_put(pool, end, end);
         return otherwise;
     }
     enum loose place = pool->loose[CARVED] == leaf_of(start) ? CARVED : GROWN;
@@ -150,20 +171,20 @@ static inline bool large_is_loose(const struct ffalloc_pool *pool, size_t start,
     return end == pool->granule_count;
 }
 
-/* The same as large_cut and large_merge, where a page changes. */
-void ffalloc_large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end);
-void ffalloc_large_merge(struct ffalloc_pool *pool, size_t left, size_t end, size_t right);
-
 HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
 {
-    if (end - start >= LARGE && !large_is_loose(pool, start, end))
-        ffalloc_large_cut(pool, start, rest, end);
+    if (end - start >= LARGE)
+        large_put(pool, rest, end);
 }
 
 HOT void large_merge(struct ffalloc_pool *pool, size_t left, size_t from, size_t end, size_t right)
 {
-    if (large_is_loose(pool, left, right) ? from - left >= LARGE : right - left >= LARGE)
-        ffalloc_large_merge(pool, left, end, right);
+    (void)end;
+    if (right - left < LARGE)
+        return;
+    if (from - left >= LARGE)
+        large_put(pool, from, from);
+    large_put(pool, left, right);
 }
 
 #endif

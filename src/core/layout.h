@@ -19,8 +19,7 @@
                       : SIZE_MAX)
 
 struct machine {
-    unsigned word_log2; /* bits: 5 or 6 */
-    unsigned page_fanout_log2;
+    unsigned word_log2;   /* bits: 5 or 6 */
     size_t header_size;   /* of struct ffalloc_pool */
     bool is_small;        /* its core is compiled with FFALLOC_SMALL */
     size_t most_granules; /* leaf numbers have 32 bits, and one of them means none; in a small core
@@ -58,13 +57,12 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
             break;
         count = padded >> fanout_log2;
     }
-    size_t page_fanout = (size_t)1 << machine.page_fanout_log2;
     size_t page_words_size = 0;
     for (size_t count = machine.is_small ? 0 : page_count_of(granules); count > 0;) {
-        size_t padded = layout_align_up(count, page_fanout);
+        size_t padded = layout_align_up(count, PAGE_FANOUT);
         layout.page_level_count++;
         page_words_size += padded * sizeof(uint32_t);
-        count = count > page_fanout ? padded >> machine.page_fanout_log2 : 0;
+        count = count > PAGE_FANOUT ? padded >> PAGE_FANOUT_LOG2 : 0;
     }
     size_t pointers_size = (layout.level_count + layout.page_level_count) * word_size;
     layout.leaves_off = layout_align_up(machine.header_size + pointers_size, 2 * word_size);

@@ -46,10 +46,11 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
 __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
                                                     size_t size)
 {
-    size_t leaf = ffalloc_large_next(pool, 0, count);
-    if (leaf == NOT_FOUND)
+    size_t end;
+    size_t start = ffalloc_large_next(pool, 0, count, &end);
+    if (start == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return ffalloc_place(pool, large_start(pool, leaf), large_end(pool, leaf), count, size);
+    return ffalloc_place(pool, start, end, count, size);
 }
 
 /* As malloc_last, where the next leaf is blank. */

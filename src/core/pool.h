@@ -39,8 +39,9 @@
  *   X3  With hints, no hole of hint_least(i) granules or more starts in a leaf below hints[i], and
  *       the hints ascend.
  * Large holes
- *   L1  The word of a page is the size in granules of the hole of LARGE granules or more that
- *       starts in it, and 0 if there is none or it is loose (large.h). A loose leaf has one.
+ *   L1  The word of a page is large_word (large.h) of the hole of LARGE granules or more that
+ *       ends in the page after it, and 0 if there is none, or it is loose, or ends with the pool.
+ *       A large hole starts in a loose leaf.
  *   L2  On the levels in use above the pages, a word is the largest of its PAGE_FANOUT children;
  *       what pads a level is 0.
  * With FFALLOC_SMALL the tree has half a word per leaf and node, and there are no pages and no
@@ -87,10 +88,10 @@ typedef uint16_t hole_size;
 #define SATURATED 65535u
 #endif
 
-/* Granules. Two holes this large cannot start within as many granules: those are a *page*. */
+/* Granules. Two holes this large cannot end within as many granules: those are a *page*. */
 #define LARGE_LOG2       8u
 #define LARGE            (1u << LARGE_LOG2)
-#define PAGE_FANOUT_LOG2 (HAS_SSE2 ? 3u : 2u)
+#define PAGE_FANOUT_LOG2 3u
 #define PAGE_FANOUT      ((size_t)1 << PAGE_FANOUT_LOG2)
 
 /* Whether there are hints, and nodes of the tree that may be too high for a while (hints.h). Tests

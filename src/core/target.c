@@ -15,14 +15,11 @@ _Static_assert(sizeof(struct ffalloc_pool) == HEADER_SIZE(WORD_LOG2, FFALLOC_SMA
 
 #if !FFALLOC_SMALL
 
-/* 32 bits: Cortex-M, RV32, i386. 64 bits: this one if it has them, else x86-64. */
 static bool is_known(unsigned target, struct machine *machine)
 {
     unsigned word_bits = target & ~FFALLOC_TARGET_SMALL;
     machine->is_small = target & FFALLOC_TARGET_SMALL;
     machine->word_log2 = word_bits == 32 ? 5 : 6;
-    bool has_sse2 = word_bits == 64 && !machine->is_small && (WORD_LOG2 == 5 || HAS_SSE2);
-    machine->page_fanout_log2 = has_sse2 ? 3 : 2;
     machine->header_size = HEADER_SIZE(machine->word_log2, machine->is_small);
     machine->most_granules = LAYOUT_MOST_GRANULES(machine->word_log2, machine->is_small);
     return word_bits == 32 || word_bits == 64;
