@@ -286,7 +286,7 @@ static void wrong_block_count(struct ffalloc_pool *pool)
 
 static void too_quick(struct ffalloc_pool *pool)
 {
-    pool->quick_size = bytes_of(pool, QUICK_GRANULES) + 1;
+    pool->quick_size = most_quick_size(pool) + 1;
 }
 
 static void quick_beyond_the_largest(struct ffalloc_pool *pool)

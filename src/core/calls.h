@@ -63,8 +63,8 @@ static inline void note_request(struct ffalloc_pool *pool, size_t size)
         return;
     pool->largest_request_size = size;
 #if !FFALLOC_SMALL
-    size_t most = bytes_of(pool, QUICK_GRANULES);
-    pool->quick_size = size < most ? size : most;
+    uint16_t most = most_quick_size(pool);
+    pool->quick_size = size < most ? (uint16_t)size : most;
 #endif
 }
 

@@ -91,7 +91,7 @@ static bool check_quick(struct audit *audit)
     const struct ffalloc_pool *pool = audit->pool;
     return ffalloc_require(
         audit,
-        pool->quick_size <= bytes_of(pool, QUICK_GRANULES) &&
+        pool->quick_size <= most_quick_size(pool) &&
             (!FFALLOC_STATISTICS || pool->quick_size <= pool->largest_request_size),
         "C4", 0);
 #else

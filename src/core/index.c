@@ -205,7 +205,6 @@ void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf)
 
 void ffalloc_index_init(struct ffalloc_pool *pool)
 {
-    pool->tree_level_count = pool->level_count;
     if (pool->level_count > FIRST_LEVELS)
         pool->level_count = FIRST_LEVELS;
 #if HAS_HINTS

@@ -118,7 +118,7 @@ HOT bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned large
     if (largest <= pool->levels[0][leaf])
         return false;
     pool->levels[0][leaf] = (uint8_t)largest;
-    return pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] < largest;
+    return pool->levels[1][leaf >> FANOUT_LOG2] < largest;
 }
 
 /* Lowers a leaf's byte to `smaller`, if it is higher; returns whether the levels above must follow.
@@ -129,7 +129,7 @@ HOT bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned small
     if (smaller >= before)
         return false;
     pool->levels[0][leaf] = (uint8_t)smaller;
-    return pool->level_count > 1 && pool->levels[1][leaf >> FANOUT_LOG2] == before;
+    return pool->levels[1][leaf >> FANOUT_LOG2] == before;
 }
 
 /* A piece of `count` granules of a hole begins in `leaf`. */

@@ -19,10 +19,15 @@ static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
         start += padded_count(count) * sizeof(hole_size);
         count = padded_count(count) >> FANOUT_LOG2;
     }
+#if !FFALLOC_SMALL
+    pool->tree_pointers = (uint8_t)layout->tree_pointers;
+    if (layout->level_count == 1)
+        pool->levels[1] = &pool->no_node;
+#endif
     pool->page_level_count = layout->page_level_count > 0;
     count = page_count_of(pool->granule_count);
     for (unsigned level = 0; level < layout->page_level_count; level++) {
-        pool->levels[layout->level_count + level] = (hole_size *)(void *)start;
+        pool->levels[layout->tree_pointers + level] = (hole_size *)(void *)start;
         count = layout_align_up(count, PAGE_FANOUT);
         start += count * sizeof(uint32_t);
         count >>= PAGE_FANOUT_LOG2;
@@ -63,7 +68,7 @@ struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
     pool->on_error = config->on_error;
     pool->on_out_of_memory = config->on_out_of_memory;
 #if !FFALLOC_SMALL && !FFALLOC_STATISTICS
-    pool->quick_size = bytes_of(pool, QUICK_GRANULES);
+    pool->quick_size = most_quick_size(pool);
 #endif
     init_levels(pool, &layout);
     init_hole(pool);

@@ -44,7 +44,7 @@ static inline size_t large_page_of_end(size_t end)
 /* The words of a level of pages. */
 static inline uint32_t *page_level(const struct ffalloc_pool *pool, unsigned level)
 {
-    return (uint32_t *)(void *)pool->levels[pool->tree_level_count + level];
+    return (uint32_t *)(void *)pool->levels[pool->tree_pointers + level];
 }
 
 /* The start of the large hole that starts in `leaf`: always the leaf's last. */

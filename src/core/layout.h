@@ -33,6 +33,7 @@ struct layout {
     size_t levels_off;
     size_t metadata_size;
     unsigned level_count;
+    unsigned tree_pointers; /* to its levels */
     unsigned page_level_count;
 };
 
@@ -47,7 +48,7 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
     unsigned fanout_log2 = FANOUT_LOG2_OF(machine.is_small);
     size_t fanout = (size_t)1 << fanout_log2;
     size_t entry_size = machine.is_small ? word_size / 2 : 1;
-    struct layout layout = {(granules >> machine.word_log2) + 1, 0, 0, 0, 0, 0};
+    struct layout layout = {(granules >> machine.word_log2) + 1, 0, 0, 0, 0, 0, 0};
     size_t nodes_size = 0;
     for (size_t count = layout.leaf_count;;) {
         size_t padded = layout_align_up(count, fanout);
@@ -64,7 +65,9 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
         page_words_size += padded * sizeof(uint32_t);
         count = count > PAGE_FANOUT ? padded >> PAGE_FANOUT_LOG2 : 0;
     }
-    size_t pointers_size = (layout.level_count + layout.page_level_count) * word_size;
+    bool is_lone = layout.level_count == 1 && !machine.is_small;
+    layout.tree_pointers = layout.level_count + is_lone;
+    size_t pointers_size = (layout.tree_pointers + layout.page_level_count) * word_size;
     layout.leaves_off = layout_align_up(machine.header_size + pointers_size, 2 * word_size);
     layout.levels_off = layout.leaves_off + layout.leaf_count * 2 * word_size;
     layout.metadata_size =

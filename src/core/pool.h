@@ -52,7 +52,7 @@
  *       least that.
  *   C2  high_water_granules is not below the end of the highest block.
  *   C3  alloc_count is at least the number of blocks.
- *   C4  quick_size is at most largest_request_size, and QUICK_GRANULES.
+ *   C4  quick_size is at most largest_request_size, and most_quick_size.
  */
 #ifndef FFALLOC_CORE_POOL_H
 #define FFALLOC_CORE_POOL_H
@@ -149,13 +149,14 @@ struct ffalloc_pool {
     ffalloc_on_error *on_error;
     ffalloc_on_out_of_memory *on_out_of_memory;
 #if !FFALLOC_SMALL
-    size_t quick_size; /* bytes; larger requests, and of 0, do not take the short way of malloc */
 #if HAS_HINTS
     uint32_t loose[2];           /* leaves of large holes kept out of the tree, or NO_LEAF */
     uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
     uint32_t hints[HINTS];
 #endif
-    uint8_t tree_level_count; /* whether in use or not; then in levels[] come the pages' */
+    uint16_t quick_size;   /* bytes; larger requests, and of 0, take not malloc's short way */
+    uint8_t tree_pointers; /* in levels[]; then come the pages' */
+    uint8_t no_node;       /* is 0; levels[1] is this where the tree has one level */
 #endif
     hole_size *levels[];
 };
@@ -171,6 +172,17 @@ static inline size_t bytes_of(const struct ffalloc_pool *pool, size_t granules)
 {
     return granules << pool->granule_log2;
 }
+
+#if !FFALLOC_SMALL
+
+/* The most that quick_size can be. */
+static inline uint16_t most_quick_size(const struct ffalloc_pool *pool)
+{
+    size_t size = bytes_of(pool, QUICK_GRANULES);
+    return size < UINT16_MAX ? (uint16_t)size : UINT16_MAX;
+}
+
+#endif
 
 static inline void *address_of(const struct ffalloc_pool *pool, size_t granule)
 {
