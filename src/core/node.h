@@ -86,11 +86,16 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 
 #include <arm_acle.h>
 
-/* Bit 7 of each byte: x >= bound there. */
-HOT size_t bytes_at_least(size_t x, size_t bound)
+/* What bytes_reach compares with. */
+HOT size_t bytes_bound(unsigned least)
 {
-    __usub8(x, bound);
-    return __sel(IN_EACH_BYTE(0x80), 0);
+    return IN_EACH_BYTE(least - 1);
+}
+
+/* Bits of those bytes of x that are at least the bound's `least`, above 0: what they have more. */
+HOT size_t bytes_reach(size_t x, size_t bound)
+{
+    return __uqsub8(x, bound);
 }
 
 HOT size_t bytes_max(size_t x, size_t y)
@@ -108,6 +113,16 @@ HOT size_t bytes_at_least(size_t x, size_t bound)
     const size_t high = IN_EACH_BYTE(0x80);
     size_t low_at_least = (x | high) - (bound & ~high);
     return ((x & ~bound) | (~(x ^ bound) & low_at_least)) & high;
+}
+
+HOT size_t bytes_bound(unsigned least)
+{
+    return IN_EACH_BYTE(least);
+}
+
+HOT size_t bytes_reach(size_t x, size_t bound)
+{
+    return bytes_at_least(x, bound);
 }
 
 static inline size_t bytes_max(size_t x, size_t y)
@@ -133,26 +148,26 @@ HOT size_t node_word(const uint8_t *node, unsigned at)
     return word;
 }
 
-/* Where in such a word, from byte `from` of the node on, bytes are at least the bound's. */
-HOT size_t word_at_least(const uint8_t *node, unsigned at, unsigned from, size_t bound)
+/* Bits of the bytes in such a word, from byte `from` of the node on, that reach the bound. */
+HOT size_t word_reach(const uint8_t *node, unsigned at, unsigned from, size_t bound)
 {
     if (from >= at + NODE_WORD)
         return 0;
     unsigned skipped = from > at ? 8 * (from - at) : 0;
-    return bytes_at_least(node_word(node, at), bound) >> skipped << skipped;
+    return bytes_reach(node_word(node, at), bound) >> skipped << skipped;
 }
 
 HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
 {
-    size_t bound = IN_EACH_BYTE(least);
+    size_t bound = bytes_bound(least);
     unsigned at = 0;
-    size_t found = word_at_least(node, 0, from, bound);
+    size_t found = word_reach(node, 0, from, bound);
     if (!found)
-        found = word_at_least(node, at = NODE_WORD, from, bound);
+        found = word_reach(node, at = NODE_WORD, from, bound);
     if (FANOUT > 2 * NODE_WORD && !found)
-        found = word_at_least(node, at = 2 * NODE_WORD, from, bound);
+        found = word_reach(node, at = 2 * NODE_WORD, from, bound);
     if (FANOUT > 2 * NODE_WORD && !found)
-        found = word_at_least(node, at = 3 * NODE_WORD, from, bound);
+        found = word_reach(node, at = 3 * NODE_WORD, from, bound);
     return found ? at + ((unsigned)__builtin_ctzl(found) >> 3) : FANOUT;
 }
 
