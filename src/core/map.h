@@ -73,7 +73,7 @@ static inline bool map_is_hole(const struct ffalloc_pool *pool, size_t granule)
 static inline bool map_is_used_start(const struct ffalloc_pool *pool, size_t granule)
 {
     const struct leaf *leaf = &pool->leaves[leaf_of(granule)];
-    return (leaf->starts & leaf->used) >> (granule & (WORD_BITS - 1)) & 1;
+    return leaf->starts & leaf->used & bit_of(granule);
 }
 
 /* The end of the hole that starts at `granule`; `granule` if no hole does. */

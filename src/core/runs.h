@@ -7,6 +7,8 @@
 
 #if !FFALLOC_SMALL
 
+#if WORD_LOG2 == 6
+
 /* One of the steps below: and-s each offset so far with one that is about as far again. */
 static inline size_t run_step(size_t mask, size_t count, unsigned step)
 {
@@ -33,8 +35,27 @@ HOT size_t mask_runs(size_t mask, size_t count)
         return mask;
     mask = run_step(mask, count, 3);
     mask = run_step(mask, count, 4);
-    return WORD_BITS > 32 ? run_step(mask, count, 5) : mask;
+    return run_step(mask, count, 5);
 }
+
+#else
+
+HOT size_t mask_runs(size_t mask, size_t count)
+{
+    size_t runs2 = mask & mask >> 1;
+    if (count < 4)
+        return count == 1 ? mask : runs2 & runs2 >> (count - 2);
+    size_t runs4 = runs2 & runs2 >> 2;
+    if (count <= 8)
+        return runs4 & runs4 >> (count - 4);
+    size_t runs8 = runs4 & runs4 >> 4;
+    if (count <= 16)
+        return runs8 & runs8 >> (count - 8);
+    size_t runs16 = runs8 & runs8 >> 8;
+    return runs16 & runs16 >> (count - 16);
+}
+
+#endif
 
 /* The longer of a run of `length` set bits, of which `runs` has the starts, and one of `more` bits
  * beyond it, if there is one. */
@@ -85,7 +106,7 @@ static inline unsigned mask_longest_below_4(size_t mask)
 {
     size_t runs2 = mask & mask >> 1;
     size_t runs3 = runs2 & runs2 >> 1;
-    return (unsigned)(mask != 0) + (runs2 != 0) + (runs3 != 0);
+    return runs3 ? 3 : runs2 ? 2 : mask != 0;
 }
 
 /* The length of the longest run of set bits, 0 if none is set. */
