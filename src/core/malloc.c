@@ -228,13 +228,17 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
 {
     size_t count = granules_for(pool, size);
     note_request(pool, size);
-    if (count < WORD_BITS)
-        return serve_quick(pool, count, size);
     if (count > SATURATED)
         return malloc_large(pool, count, size);
+    if (size - 1 < pool->quick_size)
+        return ffalloc_malloc(pool, size);
     size_t leaf = ffalloc_index_first(pool, count);
-    return leaf == NOT_FOUND ? ffalloc_refuse(pool, size, bytes_of(pool, 1))
-                             : malloc_last(pool, leaf, count, size);
+    if (leaf == NOT_FOUND)
+        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
+    if (count >= WORD_BITS)
+        return malloc_last(pool, leaf, count, size);
+    size_t start = leaf_lowest_fit(pool, leaf, count);
+    return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
 
 #endif
