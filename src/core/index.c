@@ -63,14 +63,14 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
-    uint8_t *const *level = &pool->levels[pool->level_count - 1u];
-    size_t node = node_first(*level, 0, (unsigned)count);
+    unsigned level = pool->level_count - 1u;
+    size_t node = node_first(pool->levels[level], 0, (unsigned)count);
     if (node == FANOUT)
         return NOT_FOUND;
-    while (level > pool->levels) {
+    while (level > 0) {
         node <<= FANOUT_LOG2;
         level--;
-        unsigned child = node_first(*level + node, 0, (unsigned)count);
+        unsigned child = node_first(pool->levels[level] + node, 0, (unsigned)count);
         if (child == FANOUT) /* X2 */
             __builtin_unreachable();
         node += child;
