@@ -74,7 +74,7 @@ static inline size_t mask_longest_from_4(size_t mask, size_t runs4)
     size_t runs8 = runs4 & runs4 >> 4;
     if (!runs8) {
         size_t runs6 = runs4 & runs2 >> 4;
-        return 4u + ((runs4 & mask >> 4) != 0) + (runs6 != 0) + ((runs6 & mask >> 6) != 0);
+        return runs6 ? 6u + ((runs6 & mask >> 6) != 0) : 4u + ((runs4 & mask >> 4) != 0);
     }
     size_t runs16 = runs8 & runs8 >> 8;
     size_t runs32 = WORD_BITS > 32 ? runs16 & runs16 >> 16 : 0;
