@@ -76,10 +76,10 @@ HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count
     if (count > SATURATED)
         return index_large(pool, leaf + 1, count);
     unsigned position = (unsigned)leaf & (FANOUT - 1);
-    size_t first = leaf - position;
-    unsigned child = node_first(pool->levels[0] + first, position + 1, (unsigned)count);
-    return child < FANOUT ? first + child
-                          : ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
+    size_t after;
+    if (node_find(pool->levels[0] + (leaf - position), position + 1, (unsigned)count, &after))
+        return leaf + 1 + after;
+    return ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
 }
 
 /* Step 2 of the rule. */

@@ -201,9 +201,9 @@ __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *po
 
 /* The place of a granule in its leaf, of which this is the bit: to tell it by that keeps a register
  * less, and with 32-bit words, where there are enough, takes an instruction more. */
-HOT unsigned place_of(size_t granule, size_t bit)
+HOT size_t place_of(size_t granule, size_t bit)
 {
-    return WORD_LOG2 == 6 ? lowest_bit(bit) : (unsigned)(granule & (WORD_BITS - 1));
+    return WORD_LOG2 == 6 ? lowest_bit(bit) : granule & (WORD_BITS - 1);
 }
 
 /* Frees the block that starts at `start`; returns its bytes. */

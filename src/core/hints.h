@@ -44,8 +44,8 @@ HOT size_t index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
         return ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
     if (top == 0 || top >= FEW_LEVELS)
         return ffalloc_index_next(pool, leaf, (unsigned)count);
-    unsigned child = node_first(pool->levels[top], 0, (unsigned)count);
-    if (child == FANOUT)
+    size_t child;
+    if (!node_find(pool->levels[top], 0, (unsigned)count, &child))
         return NOT_FOUND;
     size_t node = descend(pool, top, child, (unsigned)count);
     return index_in_node(pool, node << FANOUT_LOG2, count, &leaf)

@@ -17,10 +17,9 @@ HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned leas
         if (level >= pool->level_count)
             return NOT_FOUND;
         unsigned position = (unsigned)node & (FANOUT - 1);
-        node -= position;
-        unsigned found = node_first(pool->levels[level] + node, position, least);
-        if (found < FANOUT)
-            return descend(pool, level, node + found, least);
+        size_t after;
+        if (node_find(pool->levels[level] + (node - position), position, least, &after))
+            return descend(pool, level, node + after, least);
         node >>= FANOUT_LOG2;
     }
 }
@@ -64,14 +63,14 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
     unsigned level = pool->level_count - 1u;
-    size_t node = node_first(pool->levels[level], 0, (unsigned)count);
-    if (node == FANOUT)
+    size_t node;
+    if (!node_find(pool->levels[level], 0, (unsigned)count, &node))
         return NOT_FOUND;
     while (level > 0) {
+        size_t child;
         node <<= FANOUT_LOG2;
         level--;
-        unsigned child = node_first(pool->levels[level] + node, 0, (unsigned)count);
-        if (child == FANOUT) /* X2 */
+        if (!node_find(pool->levels[level] + node, 0, (unsigned)count, &child)) /* X2 */
             __builtin_unreachable();
         node += child;
     }

@@ -96,8 +96,11 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
 HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
     while (--level > 0) {
+        size_t child;
         node <<= FANOUT_LOG2;
-        node += node_first(pool->levels[level] + node, 0, least);
+        if (!node_find(pool->levels[level] + node, 0, least, &child)) /* X2 */
+            __builtin_unreachable();
+        node += child;
     }
     return node;
 }
@@ -106,10 +109,11 @@ HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node,
 HOT bool index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t count, size_t *found)
 {
     unsigned position = (unsigned)leaf & (FANOUT - 1);
-    size_t first = leaf - position;
-    unsigned child = node_first(pool->levels[0] + first, position, (unsigned)count);
-    *found = first + child;
-    return child < FANOUT;
+    size_t after;
+    if (!node_find(pool->levels[0] + (leaf - position), position, (unsigned)count, &after))
+        return false;
+    *found = leaf + after;
+    return true;
 }
 
 /* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */

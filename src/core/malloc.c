@@ -124,8 +124,7 @@ __attribute__((noinline)) static void *malloc_before_used(struct ffalloc_pool *p
 
 /* Serves a request from the last hole of a leaf, which reaches its end and is the lowest that will
  * do. */
-HOT void *malloc_last(struct ffalloc_pool *pool, size_t leaf,
-                                                   size_t count, size_t size)
+HOT void *malloc_last(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
     if ((ptrdiff_t)words->used <= 0)

@@ -24,22 +24,6 @@ static inline size_t first_granule_of(size_t leaf)
     return leaf << WORD_LOG2;
 }
 
-/* `word` is not 0 in these three. */
-static inline unsigned lowest_bit(size_t word)
-{
-    return (unsigned)__builtin_ctzl(word);
-}
-
-static inline unsigned leading_zeros(size_t word)
-{
-    return (unsigned)__builtin_clzl(word);
-}
-
-static inline unsigned highest_bit(size_t word)
-{
-    return (unsigned)(WORD_BITS - 1) ^ (unsigned)__builtin_clzl(word);
-}
-
 /* All bits below that of a granule. */
 static inline size_t bits_below(size_t granule)
 {

@@ -11,8 +11,10 @@
 #ifndef FFALLOC_CORE_NODE_H
 #define FFALLOC_CORE_NODE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "bits.h"
 #include "choices.h"
 
 /* On the way of every call: a function of its own only where size is what counts. */
@@ -40,15 +42,18 @@
 #define _MM_MALLOC_H_INCLUDED
 #include <emmintrin.h>
 
-/* The first of the node's bytes, from byte `from` on, that is at least `least`; FANOUT if none is.
- */
-HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
+/* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
+ * to how far after `from` it is. */
+HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
     __m128i bound = _mm_set1_epi8((char)least);
     __m128i at_least = _mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes);
-    unsigned found = (unsigned)_mm_movemask_epi8(at_least) >> from << from;
-    return (unsigned)__builtin_ctz(found | 1u << FANOUT);
+    size_t found = (unsigned)_mm_movemask_epi8(at_least) >> from;
+    if (!found)
+        return false;
+    *after = lowest_bit(found);
+    return true;
 }
 
 static inline unsigned vector_max(__m128i bytes)
@@ -157,7 +162,7 @@ HOT size_t word_reach(const uint8_t *node, unsigned at, unsigned from, size_t bo
     return bytes_reach(node_word(node, at), bound) >> skipped << skipped;
 }
 
-HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
+HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
     size_t bound = bytes_bound(least);
     unsigned at = 0;
@@ -168,7 +173,10 @@ HOT unsigned node_first(const uint8_t *node, unsigned from, unsigned least)
         found = word_reach(node, at = 2 * NODE_WORD, from, bound);
     if (FANOUT > 2 * NODE_WORD && !found)
         found = word_reach(node, at = 3 * NODE_WORD, from, bound);
-    return found ? at + ((unsigned)__builtin_ctzl(found) >> 3) : FANOUT;
+    if (!found)
+        return false;
+    *after = at + (lowest_bit(found) >> 3) - from;
+    return true;
 }
 
 HOT unsigned largest_of(size_t bytes)

@@ -62,14 +62,6 @@
 #include "ffalloc/ffalloc.h"
 #include "node.h"
 
-/* The machine word is size_t: every supported target has pointers of 32 or 64 bits. */
-#if SIZE_MAX > 0xffffffff
-#define WORD_LOG2 6
-#else
-#define WORD_LOG2 5
-#endif
-#define WORD_BITS ((size_t)1 << WORD_LOG2)
-
 #define NOT_FOUND SIZE_MAX   /* no granule */
 #define NO_LEAF   UINT32_MAX /* no leaf */
 
