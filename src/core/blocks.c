@@ -93,7 +93,7 @@ void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t end, size_t 
 
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block)
 {
-    if (index_lower_leaf(pool, leaf, (unsigned)mask_longest_from_4(free, mask_runs_of_4(free))))
+    if (index_lower_leaf(pool, leaf, mask_longest_from_4(free, mask_runs_of_4(free))))
         return ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, block);
     return block;
 }

@@ -59,7 +59,7 @@ HOT size_t mask_runs(size_t mask, size_t count)
 
 /* The longer of a run of `length` set bits, of which `runs` has the starts, and one of `more` bits
  * beyond it, if there is one. */
-static inline size_t lengthen_run(size_t *runs, size_t more_runs, size_t length, size_t more)
+static inline unsigned lengthen_run(size_t *runs, size_t more_runs, unsigned length, unsigned more)
 {
     size_t longer = *runs & more_runs >> length;
     *runs = longer ? longer : *runs;
@@ -68,7 +68,7 @@ static inline size_t lengthen_run(size_t *runs, size_t more_runs, size_t length,
 
 /* The length of the longest run of set bits, of which the runs of 4 are known and there are
  * some: by doubling, then by halves. It is below WORD_BITS. */
-static inline size_t mask_longest_from_4(size_t mask, size_t runs4)
+static inline unsigned mask_longest_from_4(size_t mask, size_t runs4)
 {
     size_t runs2 = mask & mask >> 1;
     size_t runs8 = runs4 & runs4 >> 4;
@@ -79,7 +79,7 @@ static inline size_t mask_longest_from_4(size_t mask, size_t runs4)
     size_t runs16 = runs8 & runs8 >> 8;
     size_t runs32 = WORD_BITS > 32 ? runs16 & runs16 >> 16 : 0;
     size_t runs = runs8;
-    size_t length = 8;
+    unsigned length = 8;
     if (runs32) {
         runs = runs32;
         length = lengthen_run(&runs, runs16, 32, 16);
@@ -113,7 +113,7 @@ static inline unsigned mask_longest_below_4(size_t mask)
 static inline unsigned mask_longest(size_t mask)
 {
     size_t runs4 = mask_runs_of_4(mask);
-    return runs4 ? (unsigned)mask_longest_from_4(mask, runs4) : mask_longest_below_4(mask);
+    return runs4 ? mask_longest_from_4(mask, runs4) : mask_longest_below_4(mask);
 }
 
 #endif
