@@ -3,6 +3,7 @@
 #ifndef FFALLOC_CORE_BITS_H
 #define FFALLOC_CORE_BITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,14 @@ static inline size_t leading_zeros(size_t word)
     return highest_bit(word) ^ (WORD_BITS - 1);
 }
 
+/* Takes `count` from `*stock`; returns whether that was less. gcc would not do it in memory. */
+static inline bool take(size_t *stock, size_t count)
+{
+    bool is_less;
+    __asm__("subq %2, %0" : "+m"(*stock), "=@ccb"(is_less) : "r"(count));
+    return is_less;
+}
+
 #else
 
 static inline size_t lowest_bit(size_t word)
@@ -53,6 +62,11 @@ static inline size_t leading_zeros(size_t word)
 static inline size_t highest_bit(size_t word)
 {
     return leading_zeros(word) ^ (WORD_BITS - 1);
+}
+
+static inline bool take(size_t *stock, size_t count)
+{
+    return __builtin_sub_overflow(*stock, count, stock);
 }
 
 #endif

@@ -8,8 +8,12 @@
 
 #if FFALLOC_SMALL
 
-static size_t release_block(struct ffalloc_pool *pool, size_t start)
+static size_t release(struct ffalloc_pool *pool, void *block)
 {
+    size_t start;
+    if (!decode(pool, block, &start))
+        return block ? ffalloc_wrong_pointer(pool, block) : 0;
+    FFALLOC_TRACE_FREE(pool, block);
     return ffalloc_blocks_release(pool, start);
 }
 
@@ -206,16 +210,22 @@ HOT size_t place_of(size_t granule, size_t bit)
     return WORD_LOG2 == 6 ? lowest_bit(bit) : granule & (WORD_BITS - 1);
 }
 
-/* Frees the block that starts at `start`; returns its bytes. */
-HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
+/* Frees a block of `pool`, if it is one; returns its bytes. */
+HOT size_t release(struct ffalloc_pool *pool, void *block)
 {
+    size_t start = granule_of(pool, block);
+    if (start >= pool->granule_count) /* NULL, too */
+        return block ? ffalloc_wrong_pointer(pool, block) : 0;
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t bit = bit_of(start);
     size_t starts = words->starts ^ bit;
     size_t inner = words->used & ~starts; /* of this block all, of the others all but the start */
-    size_t block = inner & (inner ^ (inner + bit)); /* the sum carries to where it ends */
-    size_t used = words->used ^ block;
+    if (!(inner & bit))                   /* if a block starts here */
+        return ffalloc_wrong_pointer(pool, block);
+    FFALLOC_TRACE_FREE(pool, block);
+    size_t its = inner & (inner ^ (inner + bit)); /* the sum carries to where it ends */
+    size_t used = words->used ^ its;
     size_t below = used & (bit - 1);
     size_t above = used & -bit;
     if (!below)
@@ -224,21 +234,11 @@ HOT size_t release_block(struct ffalloc_pool *pool, size_t start)
         return release_at_end(pool, start);
     words->used = used;
     words->starts = starts;
-    size_t size = note_freed(pool, lowest_bit(block + bit) - place_of(start, bit));
+    size_t size = note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
     return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, size);
 }
 
 #endif
-
-/* NULL is no pool's, and so the short way need not ask for it. */
-static inline size_t release(struct ffalloc_pool *pool, void *block)
-{
-    size_t start;
-    if (!decode(pool, block, &start))
-        return block ? ffalloc_wrong_pointer(pool, block) : 0;
-    FFALLOC_TRACE_FREE(pool, block);
-    return release_block(pool, start);
-}
 
 size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
 {
