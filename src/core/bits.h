@@ -40,7 +40,7 @@ static inline size_t leading_zeros(size_t word)
 }
 
 /* Takes `count` from `*stock`; returns whether that was less. gcc would not do it in memory. */
-static inline bool take(size_t *stock, size_t count)
+static inline bool take_from(size_t *stock, size_t count)
 {
     bool is_less;
     __asm__("subq %2, %0" : "+m"(*stock), "=@ccb"(is_less) : "r"(count));
@@ -64,7 +64,7 @@ static inline size_t highest_bit(size_t word)
     return leading_zeros(word) ^ (WORD_BITS - 1);
 }
 
-static inline bool take(size_t *stock, size_t count)
+static inline bool take_from(size_t *stock, size_t count)
 {
     return __builtin_sub_overflow(*stock, count, stock);
 }

@@ -75,7 +75,7 @@ HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end)
         pool->granted_granules += count;
     if (end > pool->high_water_granules)
         pool->high_water_granules = end;
-    bool is_peak = take(&pool->spare_granules, count);
+    bool is_peak = take_from(&pool->spare_granules, count);
     if (FFALLOC_STATISTICS && is_peak) {
         pool->most_used_granules -= pool->spare_granules;
         pool->spare_granules = 0;
