@@ -357,6 +357,19 @@ static const struct {
 #endif
 };
 
+#if !FFALLOC_SMALL
+
+Test(check, finds_a_wrong_byte_for_the_only_node)
+{
+    struct ffalloc_pool *pool = ffalloc_init(memory, 2000);
+    struct ffalloc_fault fault = {"none", 0};
+    cr_assert(ffalloc_check(pool, &fault));
+    pool->lone_node--;
+    cr_assert(!ffalloc_check(pool, &fault) && strcmp(fault.rule, "X2") == 0, "%s", fault.rule);
+}
+
+#endif
+
 Test(check, finds_each_broken_invariant_and_names_it)
 {
     for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {

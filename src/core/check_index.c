@@ -80,8 +80,9 @@ static bool check_tree(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last = leaf_of(pool->high_water_granules);
+    size_t top_last = last;
     unsigned shift = WORD_LOG2;
-    for (unsigned level = 1; level < pool->level_count; level++) {
+    for (unsigned level = 1; level < pool->level_count || level == 1; level++) {
         last >>= FANOUT_LOG2;
         shift += FANOUT_LOG2;
         for (size_t node = 0; node <= last; node++) {
@@ -92,10 +93,12 @@ static bool check_tree(struct audit *audit)
                                  node << shift))
                 return false;
         }
+        if (level < pool->level_count)
+            top_last = last;
     }
     const uint8_t *top = pool->levels[pool->level_count - 1u];
-    for (size_t node = FANOUT; node <= last; node++)
-        if (!ffalloc_require(audit, top[node] == 0, "X2", node << shift))
+    for (size_t node = FANOUT; node <= top_last; node++)
+        if (!ffalloc_require(audit, top[node] == 0, "X2", 0))
             return false;
     return true;
 }

@@ -105,8 +105,8 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
 
 size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result)
 {
-    size_t node = leaf;
-    for (unsigned level = 1;; level++) {
+    size_t node = leaf >> FANOUT_LOG2;
+    for (unsigned level = 2;; level++) {
         if (level == pool->level_count) {
             if (node < FANOUT)
                 return result;
@@ -138,7 +138,7 @@ __attribute__((noinline)) static void *set_node(struct ffalloc_pool *pool, size_
             return block;
         size_t parent = node >> FANOUT_LOG2;
         /* A smaller child changes its parent only if the parent's byte was this child's. */
-        if (level + 1u == pool->level_count ||
+        if (level + 1u >= pool->level_count ||
             (now < before && pool->levels[level + 1][parent] > before)) {
             bytes[node] = (uint8_t)now;
             return block;
@@ -175,7 +175,7 @@ void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
         *byte = (uint8_t)now;
         node >>= FANOUT_LOG2;
         /* A smaller child changes its parent only if the parent's byte was this child's. */
-        if (level + 1u == pool->level_count || pool->levels[level + 1][node] != before)
+        if (level + 1u >= pool->level_count || pool->levels[level + 1][node] != before)
             return block;
     }
 }

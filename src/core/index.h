@@ -73,8 +73,8 @@ void ffalloc_index_init(struct ffalloc_pool *pool);
  * learn it. */
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count);
 
-/* Passes on to the levels above that a leaf's byte was raised to `largest`. Returns `result`, so
- * that a call of free can end with it. */
+/* Passes on to the levels above levels[1] that a byte there, over `leaf`, was raised to `largest`.
+ * Returns `result`, so that a call of free can end with it. */
 size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result);
 
 /* Passes on to the levels above, now or later, that the largest of the leaves' bytes below a node
@@ -116,13 +116,18 @@ HOT bool index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t coun
     return true;
 }
 
-/* Raises a leaf's byte to `largest` if it is less; returns whether the levels above must follow. */
+/* Raises a leaf's byte to `largest` if it is less, and that of its node; returns whether levels
+ * above must follow. */
 HOT bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
     if (largest <= pool->levels[0][leaf])
         return false;
     pool->levels[0][leaf] = (uint8_t)largest;
-    return pool->levels[1][leaf >> FANOUT_LOG2] < largest;
+    uint8_t *node = &pool->levels[1][leaf >> FANOUT_LOG2];
+    if (largest <= *node)
+        return false;
+    *node = (uint8_t)largest;
+    return pool->tree_pointers > 2;
 }
 
 /* Lowers a leaf's byte to `smaller`, if it is higher; returns whether the levels above must follow.

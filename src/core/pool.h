@@ -35,7 +35,8 @@
  *       a hole of n: that other hole would have been found before.)
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. The
  *       levels in use are one or two at first, and more when a leaf beyond them has a byte: all
- *       bytes beyond are 0. With hints, a stale node of levels[1] may be higher than its children.
+ *       bytes beyond are 0. Where levels[0] is one node, levels[1] is lone_node, its byte. With
+ *       hints, a stale node of levels[1] may be higher than its children.
  *   X3  With hints, no hole of hint_least(i) granules or more starts in a leaf below hints[i], and
  *       the hints ascend.
  * Large holes
@@ -148,7 +149,7 @@ struct ffalloc_pool {
 #endif
     uint16_t quick_size;   /* bytes; larger requests, and of 0, take not malloc's short way */
     uint8_t tree_pointers; /* in levels[]; then come the pages' */
-    uint8_t no_node;       /* is 0; levels[1] is this where the tree has one level */
+    uint8_t lone_node;     /* all of levels[1], where levels[0] is but one node */
 #endif
     hole_size *levels[];
 };
