@@ -101,11 +101,13 @@ static inline size_t mask_runs_of_4(size_t mask)
 }
 
 /* The length of the longest run of set bits, 0 if none is set; there are no 4 in a row: most holes
- * are that short, and this has no branch. */
+ * are that short. With 64-bit words this has no branch: the processor could not tell which way. */
 static inline unsigned mask_longest_below_4(size_t mask)
 {
     size_t runs2 = mask & mask >> 1;
     size_t runs3 = runs2 & runs2 >> 1;
+    if (WORD_LOG2 == 6)
+        return (unsigned)(mask != 0) + (runs2 != 0) + (runs3 != 0);
     return runs3 ? 3 : runs2 ? 2 : mask != 0;
 }
 
