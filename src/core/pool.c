@@ -50,15 +50,13 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
         return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
-    size_t fresh = pool->is_zeroed ? pool->high_water_granules : SIZE_MAX;
+    size_t fresh_off = pool->is_zeroed ? bytes_of(pool, pool->high_water_granules) : SIZE_MAX;
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
-    size_t start = (size_t)(block - pool->blocks) >> pool->granule_log2;
-    if (fresh > start) {
-        size_t stale_size = fresh == SIZE_MAX ? total : bytes_of(pool, fresh - start);
-        memset(block, 0, stale_size < total ? stale_size : total);
-    }
+    size_t off = (size_t)(block - pool->blocks);
+    if (off < fresh_off)
+        memset(block, 0, total < fresh_off - off ? total : fresh_off - off);
     return block;
 }
 
