@@ -227,9 +227,9 @@ HOT size_t release(struct ffalloc_pool *pool, void *block)
     size_t its = inner & (inner ^ (inner + bit)); /* the sum carries to where it ends */
     size_t used = words->used ^ its;
     size_t below = used & (bit - 1);
-    size_t above = used & -bit;
     if (!below)
-        return release_at_start(pool, start, above);
+        return release_at_start(pool, start, used);
+    size_t above = used & -bit;
     if (!above)
         return release_at_end(pool, start);
     words->used = used;
