@@ -34,6 +34,8 @@ HOT size_t mask_runs(size_t mask, size_t count)
     if (count <= 8)
         return mask;
     mask = run_step(mask, count, 3);
+    if (count <= 16)
+        return mask;
     mask = run_step(mask, count, 4);
     return run_step(mask, count, 5);
 }
