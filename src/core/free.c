@@ -8,8 +8,9 @@
 
 #if FFALLOC_SMALL
 
-static size_t release(struct ffalloc_pool *pool, void *block)
+static size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
 {
+    (void)wants_size;
     size_t start;
     if (!decode(pool, block, &start))
         return block ? ffalloc_wrong_pointer(pool, block) : 0;
@@ -210,8 +211,8 @@ HOT size_t place_of(size_t granule, size_t bit)
     return WORD_LOG2 == 6 ? lowest_bit(bit) : granule & (WORD_BITS - 1);
 }
 
-/* Frees a block of `pool`, if it is one; returns its bytes. */
-HOT size_t release(struct ffalloc_pool *pool, void *block)
+/* Frees a block of `pool`, if it is one; returns its bytes, where they are wanted. */
+HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
 {
     size_t start = granule_of(pool, block);
     if (start >= pool->granule_count) /* NULL, too */
@@ -235,17 +236,18 @@ HOT size_t release(struct ffalloc_pool *pool, void *block)
     words->used = used;
     words->starts = starts;
     size_t size = note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
-    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1, size);
+    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1,
+                       wants_size ? size : 0);
 }
 
 #endif
 
 size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
 {
-    return release(pool, block);
+    return release(pool, block, true);
 }
 
 void ffalloc_free(struct ffalloc_pool *pool, void *block)
 {
-    release(pool, block);
+    release(pool, block, false);
 }
