@@ -2,7 +2,8 @@
 /*
  * free. The usual case happens inside one leaf, as malloc's does: the freed block has a used
  * granule before and after it there. Where it reaches into the next leaf, or a hole does, that one
- * is looked at too; the rest is left to blocks.c.
+ * is looked at too; the rest is left to blocks.c. That the block starts where it does is forgotten
+ * first: how far it goes is told by what is used, up to the next start.
  */
 #include "calls.h"
 
@@ -51,7 +52,6 @@ __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool 
     size_t right = end_in_leaf(pool, right_leaf);
     large_merge(pool, left, left, end, right);
     words->used = below;
-    words->starts ^= bit_of(start);
     last->used = 0;
     map_mark_run(pool, leaf + 1, right_leaf, RUN_OF_HOLE);
     size_t size = note_freed(pool, end - start);
@@ -79,7 +79,6 @@ APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
     size_t right = first_granule_of(end_leaf) + lowest_bit(above);
     large_merge(pool, left, left, right, right);
     words->used = below;
-    words->starts ^= bit_of(start);
     last->used = above;
     map_mark_run(pool, leaf + 1, end_leaf, RUN_OF_HOLE);
     size_t size = note_freed(pool, first_granule_of(end_leaf) + over - start);
@@ -99,7 +98,6 @@ APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
     size_t count = used_from(words->used, start);
     large_merge(pool, left, left, start + count, right);
     words->used = below;
-    words->starts ^= bit_of(start);
     size_t size = note_freed(pool, count);
     return index_freed(pool, leaf, saturated(right - left), size);
 }
@@ -117,10 +115,8 @@ __attribute__((noinline)) static size_t release_before_blank(struct ffalloc_pool
                                               : ffalloc_blocks_release(pool, start);
     if (!is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
         return release_to_blank(pool, start);
-    size_t bit = bit_of(start);
     size_t count = used_from(words->used, start);
-    words->used &= bit - 1;
-    words->starts ^= bit;
+    words->used &= bits_below(start);
     return note_freed(pool, count);
 }
 
@@ -138,10 +134,8 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
     if (!above)
         return release_before_hole(pool, start, leaf + 1, over);
     size_t count = used_from(words->used, start) + over;
-    size_t bit = bit_of(start);
-    size_t below = words->used & (bit - 1);
+    size_t below = words->used & bits_below(start);
     words->used = below;
-    words->starts ^= bit;
     next->used = above;
     size_t size = note_freed(pool, count);
     return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), size);
@@ -166,7 +160,6 @@ __attribute__((noinline)) static size_t release_after_run(struct ffalloc_pool *p
     size_t count = used_from(words->used ^ above, start);
     if (above) {
         words->used = above;
-        words->starts ^= bit_of(start);
         return note_freed(pool, count);
     }
     struct leaf *next = words + 1;
@@ -199,7 +192,6 @@ __attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *po
     size_t count = used_from(words->used ^ above, start);
     size_t before = leading_zeros(words[-1].used);
     words->used = above;
-    words->starts ^= bit_of(start);
     size_t size = note_freed(pool, count);
     return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), size);
 }
@@ -225,6 +217,7 @@ HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
     if (!(inner & bit))                   /* if a block starts here */
         return ffalloc_wrong_pointer(pool, block);
     FFALLOC_TRACE_FREE(pool, block);
+    words->starts = starts;
     size_t its = inner & (inner ^ (inner + bit)); /* the sum carries to where it ends */
     size_t used = words->used ^ its;
     size_t below = used & (bit - 1);
@@ -234,7 +227,6 @@ HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
     if (!above)
         return release_at_end(pool, start);
     words->used = used;
-    words->starts = starts;
     size_t size = note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
     return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1,
                        wants_size ? size : 0);
