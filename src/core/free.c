@@ -62,7 +62,7 @@ __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool 
 
 /* As release_at_end, of a block that goes on in a run of blank leaves and ends in the one after
  * them. */
-APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
+APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -74,7 +74,6 @@ APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
     size_t above = last->used & -((size_t)1 << over);
     if (!above)
         return release_before_hole(pool, start, end_leaf, over);
-    size_t below = words->used & bits_below(start);
     size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
     size_t right = first_granule_of(end_leaf) + lowest_bit(above);
     large_merge(pool, left, left, right, right);
@@ -87,12 +86,11 @@ APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start)
 
 /* As release_at_end, of a block that ends in its leaf, which then ends in a hole, before a run of
  * blank ones. */
-APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
+APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[1].starts >> 1;
-    size_t below = words->used & bits_below(start);
     size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
     size_t right = end_in_leaf(pool, leaf + 1 + run);
     size_t count = used_from(words->used, start);
@@ -105,36 +103,37 @@ APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start)
 /* As release_at_end, where the next leaf is blank. Here is the case of a loose hole that the block
  * ends at. */
 __attribute__((noinline)) static size_t release_before_blank(struct ffalloc_pool *pool,
-                                                             size_t start)
+                                                             size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[1].starts >> 1;
     if (!leaf_ends_in_hole(words))
-        return words[1].starts & RUN_OF_BLOCK ? release_with_blank(pool, start)
+        return words[1].starts & RUN_OF_BLOCK ? release_with_blank(pool, start, below)
                                               : ffalloc_blocks_release(pool, start);
     if (!is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
-        return release_to_blank(pool, start);
+        return release_to_blank(pool, start, below);
     size_t count = used_from(words->used, start);
-    words->used &= bits_below(start);
+    words->used = below;
     return note_freed(pool, count);
 }
 
-/* Frees a block after which its leaf ends in a hole that starts in it. */
-__attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start)
+/* Frees a block after which its leaf ends in a hole that starts in it; `below` is what is used
+ * before it there. */
+__attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start,
+                                                       size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
     if (leaf_is_blank(next))
-        return release_before_blank(pool, start);
+        return release_before_blank(pool, start, below);
     /* All used granules from `start` on are the block's. */
     size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
     size_t above = next->used & -((size_t)1 << over);
     if (!above)
         return release_before_hole(pool, start, leaf + 1, over);
     size_t count = used_from(words->used, start) + over;
-    size_t below = words->used & bits_below(start);
     words->used = below;
     next->used = above;
     size_t size = note_freed(pool, count);
@@ -225,7 +224,7 @@ HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
         return release_at_start(pool, start, used);
     size_t above = used & -bit;
     if (!above)
-        return release_at_end(pool, start);
+        return release_at_end(pool, start, below);
     words->used = used;
     size_t size = note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
     return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1,
