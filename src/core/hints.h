@@ -53,14 +53,15 @@ HOT size_t index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
                : ffalloc_index_after(pool, node, (unsigned)count);
 }
 
-/* No hole of `count` granules starts below `leaf`. */
+/* No hole of `count` granules starts below `leaf`, found from the hint of `count` on. */
 HOT void hints_raise(struct ffalloc_pool *pool, size_t count, size_t leaf)
 {
-    if (count > LARGEST_HINT)
+    if (count > LARGEST_HINT || (count > 8 && pool->hints[HINTS - 1] >= leaf))
         return;
-    for (size_t place = count <= 8 ? count - 1 : HINTS - 1;
-         place < HINTS && pool->hints[place] < leaf; place++)
+    size_t place = count <= 8 ? count - 1 : HINTS - 1;
+    do
         pool->hints[place] = (uint32_t)leaf;
+    while (++place < HINTS && pool->hints[place] < leaf);
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the
