@@ -47,7 +47,7 @@
 HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
-    __m128i bound = _mm_set1_epi8((char)least);
+    __m128i bound = _mm_set1_epi32((int)(least * 0x01010101u));
     __m128i at_least = _mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes);
     size_t found = (unsigned)_mm_movemask_epi8(at_least) >> from;
     if (!found)
