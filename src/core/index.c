@@ -62,19 +62,8 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
-    unsigned level = pool->level_count - 1u;
-    size_t node;
-    if (!node_find(pool->levels[level], 0, (unsigned)count, &node))
-        return NOT_FOUND;
-    while (level > 0) {
-        size_t child;
-        node <<= FANOUT_LOG2;
-        level--;
-        if (!node_find(pool->levels[level] + node, 0, (unsigned)count, &child)) /* X2 */
-            __builtin_unreachable();
-        node += child;
-    }
-    return node;
+    size_t leaf;
+    return index_find(pool, count, &leaf) ? leaf : NOT_FOUND;
 }
 
 #endif

@@ -159,6 +159,28 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
         ffalloc_index_lower(pool, leaf);
 }
 
+#if !HAS_HINTS
+
+/* Finds the lowest leaf in which a hole of `count` (1 to 255) granules starts. */
+HOT bool index_find(const struct ffalloc_pool *pool, size_t count, size_t *leaf)
+{
+    unsigned level = pool->level_count - 1u;
+    size_t node;
+    if (!node_find(pool->levels[level], 0, (unsigned)count, &node))
+        return false;
+    while (level-- > 0) {
+        size_t child;
+        node <<= FANOUT_LOG2;
+        if (!node_find(pool->levels[level] + node, 0, (unsigned)count, &child)) /* X2 */
+            __builtin_unreachable();
+        node += child;
+    }
+    *leaf = node;
+    return true;
+}
+
+#endif
+
 /* The lowest leaf from `leaf` on in which a hole of `count`, above SATURATED, granules starts, or
  * NOT_FOUND. */
 static inline size_t index_large(const struct ffalloc_pool *pool, size_t leaf, size_t count)

@@ -216,8 +216,8 @@ HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
-    size_t leaf = ffalloc_index_first(pool, count);
-    if (leaf == NOT_FOUND)
+    size_t leaf;
+    if (!index_find(pool, count, &leaf))
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     return malloc_in(pool, leaf, mask_runs(~pool->leaves[leaf].used, count), count, size);
 }

@@ -94,7 +94,8 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 /* What bytes_reach compares with. */
 HOT size_t bytes_bound(unsigned least)
 {
-    return IN_EACH_BYTE(least - 1);
+    least--; /* gcc would multiply first */
+    return IN_EACH_BYTE(least);
 }
 
 /* Bits of those bytes of x that are at least the bound's `least`, above 0: what they have more. */
