@@ -15,7 +15,7 @@
 #endif
 #define WORD_BITS ((size_t)1 << WORD_LOG2)
 
-/* `word` is not 0 in these three. */
+/* `word` is not 0 in all of these; end_of is the place after the highest bit. */
 #if defined(__x86_64__) && WORD_LOG2 == 6 && !defined(__clang__)
 
 /* gcc's builtins return an int, which it then widens by an instruction each time (2 % of the
@@ -27,16 +27,16 @@ static inline size_t lowest_bit(size_t word)
     return place;
 }
 
-static inline size_t highest_bit(size_t word)
+static inline size_t end_of(size_t word)
 {
     size_t place;
     __asm__("bsrq %1, %0" : "=r"(place) : "r"(word) : "cc");
-    return place;
+    return place + 1;
 }
 
 static inline size_t leading_zeros(size_t word)
 {
-    return highest_bit(word) ^ (WORD_BITS - 1);
+    return WORD_BITS - end_of(word);
 }
 
 /* Takes `count` from `*stock`; returns whether that was less. gcc would not do it in memory. */
@@ -59,9 +59,9 @@ static inline size_t leading_zeros(size_t word)
     return (unsigned)__builtin_clzl(word);
 }
 
-static inline size_t highest_bit(size_t word)
+static inline size_t end_of(size_t word)
 {
-    return leading_zeros(word) ^ (WORD_BITS - 1);
+    return WORD_BITS - leading_zeros(word);
 }
 
 static inline bool take_from(size_t *stock, size_t count)

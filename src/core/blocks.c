@@ -112,7 +112,7 @@ void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, si
 {
     const struct leaf *words = &pool->leaves[leaf];
     size_t below = words->used & (bit - 1);
-    size_t hole = below ? highest_bit(below) + 1 : 0;
+    size_t hole = below ? end_of(below) : 0;
     if (lowest_bit(words->used & -(bit << count)) - hole != pool->levels[0][leaf])
         return block;
     /* The last hole is no larger, so it ends in the next leaf, or with this one. */

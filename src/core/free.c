@@ -34,7 +34,7 @@ HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count
 /* The granules from `start` to the last used one in its leaf. */
 HOT size_t used_from(size_t used, size_t start)
 {
-    return highest_bit(used) + 1 - (unsigned)(start & (WORD_BITS - 1));
+    return end_of(used) - (unsigned)(start & (WORD_BITS - 1));
 }
 
 /* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
@@ -222,13 +222,12 @@ HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
     size_t below = used & (bit - 1);
     if (!below)
         return release_at_start(pool, start, used);
-    size_t above = used & -bit;
+    size_t above = used ^ below;
     if (!above)
         return release_at_end(pool, start, below);
     words->used = used;
     size_t size = note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
-    return index_freed(pool, leaf, lowest_bit(above) - highest_bit(below) - 1,
-                       wants_size ? size : 0);
+    return index_freed(pool, leaf, lowest_bit(above) - end_of(below), wants_size ? size : 0);
 }
 
 #endif

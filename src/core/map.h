@@ -44,7 +44,7 @@ static inline bool leaf_ends_in_hole(const struct leaf *leaf)
 /* The place in a leaf at which the hole starts that reaches its end. */
 static inline size_t leaf_last_hole(const struct leaf *leaf)
 {
-    return leaf_is_blank(leaf) ? 0 : highest_bit(leaf->used) + 1;
+    return leaf_is_blank(leaf) ? 0 : end_of(leaf->used);
 }
 
 /* Of the start of a block or a hole. */
@@ -89,7 +89,7 @@ HOT size_t map_hole_start(const struct ffalloc_pool *pool, size_t granule)
         else
             leaf -= words->starts >> 1;
     }
-    return first_granule_of(leaf) + (used ? highest_bit(used) + 1 : 0);
+    return first_granule_of(leaf) + (used ? end_of(used) : 0);
 }
 
 /* The end of the block that starts at `granule`. */
