@@ -18,8 +18,12 @@ TRACES = sorted((SOURCE.parent / "shared/traces").glob("emb_*.trc.zst"))
 PROGRAMS = BUILD / "tests/firmware"
 
 # Name: how a program of it runs, the ending of its file.
-CORTEX_M3 = ("qemu-system-arm", "-M", "mps2-an385", "-nographic", "-monitor", "none", "-serial", "none",
-             "-semihosting", "-kernel")
+def cortex(board):
+    return ("qemu-system-arm", "-M", board, "-nographic", "-monitor", "none", "-serial", "none",
+            "-semihosting", "-kernel")
+
+
+CORTEX_M3 = cortex("mps2-an385")
 RV32 = ("qemu-system-riscv32", "-M", "virt", "-bios", "none", "-nographic", "-monitor", "none",
         "-serial", "none", "-semihosting", "-kernel")
 MACHINES = {
@@ -28,8 +32,10 @@ MACHINES = {
     "i386-small": ((), "-i386-small"),
     "cortex-m3": (CORTEX_M3, "-cortex-m3.elf"),
     "cortex-m3-small": (CORTEX_M3, "-cortex-m3-small.elf"),
+    "cortex-m4": (cortex("mps2-an386"), "-cortex-m4.elf"),
     "rv32": (RV32, "-rv32.elf"),
     "s390x": (("qemu-s390x",), "-s390x"),
+    "aarch64": (("qemu-aarch64",), "-aarch64"),
 }
 
 
@@ -65,11 +71,17 @@ class Unit(TestCase):
     def test_cortex_m3_small(self):
         self.assert_passes("cortex-m3-small")
 
+    def test_cortex_m4(self):
+        self.assert_passes("cortex-m4")
+
     def test_rv32(self):
         self.assert_passes("rv32")
 
     def test_s390x(self):
         self.assert_passes("s390x")
+
+    def test_aarch64(self):
+        self.assert_passes("aarch64")
 
 
 @unittest.skipUnless(TRACES, "no traces here")
@@ -105,11 +117,17 @@ class SameOffsets(TestCase):
     def test_cortex_m3_small(self):
         self.assert_same("cortex-m3-small")
 
+    def test_cortex_m4(self):
+        self.assert_same("cortex-m4")
+
     def test_rv32(self):
         self.assert_same("rv32")
 
     def test_s390x(self):
         self.assert_same("s390x")
+
+    def test_aarch64(self):
+        self.assert_same("aarch64")
 
     def test_the_command_says_the_same(self):
         for path in TRACES:

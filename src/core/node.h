@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A node of the tree of largest holes: FANOUT bytes, looked at all at once. With SSE2 that is one
- * register; else a few machine words, compared byte by byte in parallel by arithmetic, or on
+ * A node of the tree of largest holes: FANOUT bytes, looked at all at once. With SSE2 or NEON that
+ * is one register; else a few machine words, compared byte by byte in parallel by arithmetic, or on
  * Cortex-M4 and its like by instructions for four bytes at once. FFALLOC_PLAIN picks portable
  * arithmetic everywhere, for tests.
  *
- * With 32-bit words nodes of 8 bytes, and trees of a level more, took 4 % more instructions on a
- * Cortex-M4 over the embedded traces, nodes of 4 bytes 10 %.
+ * On AArch64 the replays of bash's and Jim's traces took 1 and 4 % fewer instructions with NEON
+ * than with two machine words. With 32-bit words nodes of 8 bytes, and trees of a level more, took
+ * 4 % more instructions on a Cortex-M4 over the embedded traces, nodes of 4 bytes 10 %.
  */
 #ifndef FFALLOC_CORE_NODE_H
 #define FFALLOC_CORE_NODE_H
@@ -28,6 +29,12 @@
 #define HAS_SSE2 1
 #else
 #define HAS_SSE2 0
+#endif
+#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN) &&                   \
+    !defined(FFALLOC_PLAIN) && !FFALLOC_SMALL
+#define HAS_NEON 1
+#else
+#define HAS_NEON 0
 #endif
 #define FANOUT_LOG2_OF(is_small) ((is_small) ? 3u : 4u)
 
@@ -80,6 +87,33 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
     const void *mask = zero_at_15 + (FANOUT - 1 - child);
     return vector_max(_mm_and_si128(bytes, _mm_loadu_si128((const __m128i *)mask)));
+}
+
+#elif HAS_NEON
+
+#include <arm_neon.h>
+
+HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
+{
+    uint8x16_t at_least = vcgeq_u8(vld1q_u8(node), vdupq_n_u8((uint8_t)least));
+    uint8x8_t nibbles = vshrn_n_u16(vreinterpretq_u16_u8(at_least), 4); /* 4 bits for each byte */
+    size_t found = vget_lane_u64(vreinterpret_u64_u8(nibbles), 0) >> 2 * from >> 2 * from;
+    if (!found)
+        return false;
+    *after = lowest_bit(found) >> 2;
+    return true;
+}
+
+HOT unsigned node_max(const uint8_t *node)
+{
+    return vmaxvq_u8(vld1q_u8(node));
+}
+
+static inline unsigned node_max_but(const uint8_t *node, unsigned child)
+{
+    static const uint8_t numbers[FANOUT] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    uint8x16_t is_child = vceqq_u8(vld1q_u8(numbers), vdupq_n_u8((uint8_t)child));
+    return vmaxvq_u8(vbicq_u8(vld1q_u8(node), is_child));
 }
 
 #else
