@@ -164,14 +164,14 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
 /* Finds the lowest leaf in which a hole of `count` (1 to 255) granules starts. */
 HOT bool index_find(const struct ffalloc_pool *pool, size_t count, size_t *leaf)
 {
-    unsigned level = pool->level_count - 1u;
+    uint8_t *const *level = pool->levels + pool->level_count;
     size_t node;
-    if (!node_find(pool->levels[level], 0, (unsigned)count, &node))
+    if (!node_find(*--level, 0, (unsigned)count, &node))
         return false;
-    while (level-- > 0) {
+    while (level != pool->levels) {
         size_t child;
         node <<= FANOUT_LOG2;
-        if (!node_find(pool->levels[level] + node, 0, (unsigned)count, &child)) /* X2 */
+        if (!node_find(*--level + node, 0, (unsigned)count, &child)) /* X2 */
             __builtin_unreachable();
         node += child;
     }
