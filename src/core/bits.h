@@ -18,8 +18,7 @@
 /* `word` is not 0 in all of these; end_of is the place after the highest bit. */
 #if defined(__x86_64__) && WORD_LOG2 == 6 && !defined(__clang__)
 
-/* gcc's builtins return an int, which it then widens by an instruction each time (2 % of the
- * instructions of a call). */
+/* gcc's builtins return an int, which it then widens by an instruction each time: 1 % of all. */
 static inline size_t lowest_bit(size_t word)
 {
     size_t place;
@@ -39,7 +38,8 @@ static inline size_t leading_zeros(size_t word)
     return WORD_BITS - end_of(word);
 }
 
-/* Takes `count` from `*stock`; returns whether that was less. gcc would not do it in memory. */
+/* Takes `count` from `*stock`; returns whether that was less. gcc would not do it in memory, and
+ * malloc then took 2 % more instructions. */
 static inline bool take_from(size_t *stock, size_t count)
 {
     bool is_less;

@@ -80,30 +80,26 @@ static bool check_tree(struct audit *audit)
 {
     const struct ffalloc_pool *pool = audit->pool;
     size_t last = leaf_of(pool->high_water_granules);
-    size_t top_last = last;
-    unsigned shift = WORD_LOG2;
-    for (unsigned level = 1; level < pool->level_count || level == 1; level++) {
-        last >>= FANOUT_LOG2;
-        shift += FANOUT_LOG2;
-        for (size_t node = 0; node <= last; node++) {
+    unsigned top = pool->level_count - 1u;
+    for (unsigned level = 1; level <= top || level == 1; level++) {
+        unsigned shift = level * FANOUT_LOG2;
+        for (size_t node = 0; node <= last >> shift; node++) {
             unsigned byte = pool->levels[level][node];
             unsigned largest = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
             bool is_stale = level == 1 && is_stale_node(pool, node);
             if (!ffalloc_require(audit, byte == largest || (is_stale && byte > largest), "X2",
-                                 node << shift))
+                                 first_granule_of(node << shift)))
                 return false;
         }
-        if (level < pool->level_count)
-            top_last = last;
     }
-    const uint8_t *top = pool->levels[pool->level_count - 1u];
-    for (size_t node = FANOUT; node <= top_last; node++)
-        if (!ffalloc_require(audit, top[node] == 0, "X2", 0))
+    for (size_t node = FANOUT; node <= last >> top * FANOUT_LOG2; node++)
+        if (!ffalloc_require(audit, pool->levels[top][node] == 0, "X2",
+                             first_granule_of(node << top * FANOUT_LOG2)))
             return false;
     return true;
 }
 
-/* L1 for the pages from `page` to before `end`, of which no large hole is. */
+/* L1 for the pages from `page` to before `end`, which no large hole ends after. */
 static bool check_empty_pages(struct audit *audit, size_t page, size_t end)
 {
     for (; page < end; page++)
