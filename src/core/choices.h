@@ -7,12 +7,12 @@
  * pointers, else 8. Costs nothing: the granule is a variable anyway.
  *
  * FFALLOC_STATISTICS: 0 leaves out what is counted for people alone; peak_used_size,
- * least_free_size, largest_request_size and slack_total_size then read as 0. Saves 210 bytes of
- * malloc and free on a Cortex-M4 (-Os), and 4 instructions a call (3 on x86-64).
+ * least_free_size, largest_request_size and slack_total_size then read as 0. Saves 200 bytes of
+ * malloc and free on a Cortex-M4 (-Os), and 4 instructions a call (2 on x86-64).
  *
  * FFALLOC_SMALL: 1 takes small.c in place of all that makes malloc and free quick, and leaves out
  * the ffalloc_target functions. On a Cortex-M4 (-Os, bench/run footprint) malloc and free then
- * take 2.2 KB of code and not 7.1, everything 4.4 KB and not 14. A call takes 2.6 times the
+ * take 2.2 KB of code and not 7.1, everything 4.4 KB and not 14. A call takes 3 times the
  * instructions; it is bounded by the logarithm of the pool as before, and no block is placed
  * elsewhere. With 32-bit words a pool has 65,534 granules at most (512 KiB at granule 8, 1 MiB at
  * 16), and leaves memory beyond them unused.
