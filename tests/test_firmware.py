@@ -17,7 +17,6 @@ from support import BUILD, SOURCE, TestCase, need
 TRACES = sorted((SOURCE.parent / "shared/traces").glob("emb_*.trc.zst"))
 PROGRAMS = BUILD / "tests/firmware"
 
-# Name: how a program of it runs, the ending of its file.
 def cortex(board):
     return ("qemu-system-arm", "-M", board, "-nographic", "-monitor", "none", "-serial", "none",
             "-semihosting", "-kernel")
@@ -26,6 +25,7 @@ def cortex(board):
 CORTEX_M3 = cortex("mps2-an385")
 RV32 = ("qemu-system-riscv32", "-M", "virt", "-bios", "none", "-nographic", "-monitor", "none",
         "-serial", "none", "-semihosting", "-kernel")
+# Name: how a program of it runs, the ending of its file.
 MACHINES = {
     "native": ((), "-native"),
     "i386": ((), "-i386"),

@@ -118,7 +118,7 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size
     words->used = used;
     words->starts |= bit;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
-    if (!(used >> (WORD_BITS - 1)))
+    if (!(used >> (WORD_BITS - 1))) /* leaf_ends_in_hole, of what is at hand */
         return ffalloc_after_inner(pool, leaf, bit, count, block);
     if (mask_runs_of_4(~used))
         return ffalloc_after_placed(pool, leaf, ~used, block);

@@ -213,7 +213,7 @@ HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
     size_t bit = bit_of(start);
     size_t starts = words->starts ^ bit;
     size_t inner = words->used & ~starts; /* of this block all, of the others all but the start */
-    if (!(inner & bit))                   /* if a block starts here */
+    if (!(inner & bit))                   /* none starts here */
         return ffalloc_wrong_pointer(pool, block);
     FFALLOC_TRACE_FREE(pool, block);
     words->starts = starts;

@@ -26,18 +26,21 @@ HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
 
 HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
 {
-#define IS_FIRST(i)                                                                                \
-    if (from <= (i) && node[i] >= least)                                                           \
-    return i
-    IS_FIRST(0);
-    IS_FIRST(1);
-    IS_FIRST(2);
-    IS_FIRST(3);
-    IS_FIRST(4);
-    IS_FIRST(5);
-    IS_FIRST(6);
-    IS_FIRST(7);
-    return PAGE_FANOUT;
+    if (from <= 0 && node[0] >= least)
+        return 0;
+    if (from <= 1 && node[1] >= least)
+        return 1;
+    if (from <= 2 && node[2] >= least)
+        return 2;
+    if (from <= 3 && node[3] >= least)
+        return 3;
+    if (from <= 4 && node[4] >= least)
+        return 4;
+    if (from <= 5 && node[5] >= least)
+        return 5;
+    if (from <= 6 && node[6] >= least)
+        return 6;
+    return from <= 7 && node[7] >= least ? 7 : PAGE_FANOUT;
 }
 
 #endif
@@ -138,21 +141,27 @@ HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t cou
     return NOT_FOUND;
 }
 
-/* The start of the lower loose hole of at least `count` granules, from leaf `from` on. */
-HOT size_t next_loose(const struct ffalloc_pool *pool, size_t from, size_t count)
+/* The start of the lower loose hole of at least `count` granules, from leaf `from` on, or
+ * NOT_FOUND. Sets `end` to where it ends. */
+HOT size_t next_loose(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
 {
 #if HAS_HINTS
     /* The lower one first: where that will do the other need not be measured. */
     unsigned lower = pool->loose[CARVED] < pool->loose[GROWN] ? CARVED : GROWN;
     for (unsigned i = 0; i < 2; i++) {
         size_t leaf = pool->loose[lower ^ i];
-        if (leaf != NO_LEAF && leaf >= from && large_count(pool, leaf) >= count)
-            return large_start(pool, leaf);
+        if (leaf == NO_LEAF || leaf < from)
+            continue;
+        size_t start = large_start(pool, leaf);
+        *end = large_end(pool, leaf);
+        if (*end - start >= count)
+            return start;
     }
 #endif
     (void)pool;
     (void)from;
     (void)count;
+    (void)end;
     return NOT_FOUND;
 }
 
@@ -160,12 +169,13 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
 {
     if (pool->page_level_count == 0)
         return NOT_FOUND;
-    size_t loose = next_loose(pool, from, count);
+    size_t loose_end = 0;
+    size_t loose = next_loose(pool, from, count, &loose_end);
     size_t start = next_in_tree(pool, from, count, loose, end);
     if (start < loose)
         return start;
     if (loose != NOT_FOUND) {
-        *end = large_end(pool, leaf_of(loose));
+        *end = loose_end;
         return loose;
     }
     *end = pool->granule_count;

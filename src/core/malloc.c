@@ -236,6 +236,7 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     if (count >= WORD_BITS)
         return malloc_last(pool, leaf, count, size);
+    /* Of 0 bytes, or of more than quick_size counts. */
     size_t start = leaf_lowest_fit(pool, leaf, count);
     return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
