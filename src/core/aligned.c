@@ -143,7 +143,7 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
         return ffalloc_refuse(pool, size, alignment);
     size_t leaf = leaf_of(at);
     if (leaf == leaf_of(hole) && bit_of(at) < pool->leaves[leaf].used)
-        return place_in_leaf(pool, leaf, bit_of(at), count, size);
+        return place_in_leaf(pool, leaf, &pool->leaves[leaf], bit_of(at), count, size);
     size_t end = map_hole_end(pool, hole);
     if (at == hole)
         return ffalloc_place(pool, at, end, count, size);

@@ -68,11 +68,11 @@ HOT void release_to(struct ffalloc_pool *pool, size_t left, size_t from, size_t 
         index_blank(pool, leaf_of(end), leaf);
 }
 
-size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
+void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
 {
     size_t end = map_block_end(pool, start);
     release_to(pool, map_hole_start(pool, start), start, end);
-    return note_freed(pool, end - start);
+    note_freed(pool, end - start);
 }
 
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
@@ -107,13 +107,13 @@ __attribute__((noinline)) void *ffalloc_after_last(struct ffalloc_pool *pool, si
     return block;
 }
 
-void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
-                          void *block)
+void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t its, void *block)
 {
     const struct leaf *words = &pool->leaves[leaf];
+    size_t bit = its & -its;
     size_t below = words->used & (bit - 1);
     size_t hole = below ? end_of(below) : 0;
-    if (lowest_bit(words->used & -(bit << count)) - hole != pool->levels[0][leaf])
+    if (lowest_bit(words->used & -(its + bit)) - hole != pool->levels[0][leaf])
         return block;
     /* The last hole is no larger, so it ends in the next leaf, or with this one. */
     size_t last = leading_zeros(words->used);

@@ -23,7 +23,7 @@ void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, si
 
 /* Frees the block that starts at `start`: makes it a hole, merged with one on either side. Returns
  * its bytes. */
-size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start);
+void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start);
 
 /* The same of the granules from `from` on of the block from `start` to `end`, which stays. */
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end);

@@ -35,8 +35,8 @@ static inline bool decode(const struct ffalloc_pool *pool, const void *block, si
     return granule < pool->granule_count && map_is_used_start(pool, granule);
 }
 
-/* Tells on_error what is wrong with a pointer that did not decode; returns 0. */
-size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address);
+/* Tells on_error what is wrong with a pointer that did not decode, if it is not NULL. */
+void ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address);
 
 /* Serves a request of an alignment above the granule; the small core, of any. */
 void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size);
@@ -98,9 +98,8 @@ HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, siz
 /* A block was placed in a leaf that does not end in a hole. Returns it. */
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block);
 
-/* The same, of `count` granules at `bit`, in a leaf that ends in another hole. */
-void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
-                          void *block);
+/* The same, of granules `its`, in a leaf that ends in another hole. */
+void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t its, void *block);
 
 /* A leaf's largest hole was its last, of which `rest` granules remain. Returns `block`. */
 void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, void *block);
@@ -110,16 +109,16 @@ void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, vo
  * end. If none does, the leaf's byte is counted anew whichever hole was taken: that is cheaper than
  * to ask.
  */
-HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size_t count,
-                        size_t size)
+HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, struct leaf *words, size_t bit,
+                        size_t count, size_t size)
 {
-    struct leaf *words = &pool->leaves[leaf];
-    size_t used = words->used | ((bit << count) - bit);
+    size_t its = (bit << count) - bit;
+    size_t used = words->used | its;
     words->used = used;
     words->starts |= bit;
     void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
     if (!(used >> (WORD_BITS - 1))) /* leaf_ends_in_hole, of what is at hand */
-        return ffalloc_after_inner(pool, leaf, bit, count, block);
+        return ffalloc_after_inner(pool, leaf, its, block);
     if (mask_runs_of_4(~used))
         return ffalloc_after_placed(pool, leaf, ~used, block);
     if (index_lower_leaf(pool, leaf, mask_longest_below_4(~used)))
@@ -129,11 +128,10 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, size_t bit, size
 
 #endif
 
-/* A block of `count` granules was freed; returns its bytes. */
-HOT size_t note_freed(struct ffalloc_pool *pool, size_t count)
+/* A block of `count` granules was freed. */
+HOT void note_freed(struct ffalloc_pool *pool, size_t count)
 {
     pool->spare_granules += count;
-    return bytes_of(pool, count);
 }
 
 #endif

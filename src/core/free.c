@@ -9,26 +9,26 @@
 
 #if FFALLOC_SMALL
 
-static size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
+static void release(struct ffalloc_pool *pool, void *block)
 {
-    (void)wants_size;
     size_t start;
-    if (!decode(pool, block, &start))
-        return block ? ffalloc_wrong_pointer(pool, block) : 0;
+    if (!decode(pool, block, &start)) {
+        ffalloc_wrong_pointer(pool, block);
+        return;
+    }
     FFALLOC_TRACE_FREE(pool, block);
-    return ffalloc_blocks_release(pool, start);
+    ffalloc_blocks_release(pool, start);
 }
 
 #else
 
-/* A free of `size` bytes, which this returns, made a hole in `leaf` what it is: of `hole_count`
- * granules, or more if that is SATURATED. */
-HOT size_t index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t size)
+/* A free made a hole in `leaf` what it is: of `hole_count` granules, or more if that is SATURATED.
+ */
+HOT void index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count)
 {
     hints_lower(pool, leaf, hole_count);
     if (index_raise_leaf(pool, leaf, (unsigned)hole_count))
-        return ffalloc_index_raise(pool, leaf, (unsigned)hole_count, size);
-    return size;
+        ffalloc_index_raise(pool, leaf, (unsigned)hole_count);
 }
 
 /* The granules from `start` to the last used one in its leaf. */
@@ -39,7 +39,7 @@ HOT size_t used_from(size_t used, size_t start)
 
 /* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
  * from where a hole goes on beyond that leaf. */
-__attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool *pool, size_t start,
+__attribute__((noinline)) static void release_before_hole(struct ffalloc_pool *pool, size_t start,
                                                             size_t end_leaf, size_t over)
 {
     size_t leaf = leaf_of(start);
@@ -54,39 +54,42 @@ __attribute__((noinline)) static size_t release_before_hole(struct ffalloc_pool 
     words->used = below;
     last->used = 0;
     map_mark_run(pool, leaf + 1, right_leaf, RUN_OF_HOLE);
-    size_t size = note_freed(pool, end - start);
-    index_freed(pool, leaf, saturated(right - left), size);
+    note_freed(pool, end - start);
+    index_freed(pool, leaf, saturated(right - left));
     index_blank(pool, end_leaf, leaf);
-    return size;
 }
 
 /* As release_at_end, of a block that goes on in a run of blank leaves and ends in the one after
  * them. */
-APART size_t release_with_blank(struct ffalloc_pool *pool, size_t start, size_t below)
+APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
     struct leaf *last = &pool->leaves[end_leaf];
-    if (leaf_is_blank(last))
-        return ffalloc_blocks_release(pool, start);
+    if (leaf_is_blank(last)) {
+        ffalloc_blocks_release(pool, start);
+        return;
+    }
     size_t over = lowest_bit(last->starts | ~last->used);
     size_t above = last->used & -((size_t)1 << over);
-    if (!above)
-        return release_before_hole(pool, start, end_leaf, over);
+    if (!above) {
+        release_before_hole(pool, start, end_leaf, over);
+        return;
+    }
     size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
     size_t right = first_granule_of(end_leaf) + lowest_bit(above);
     large_merge(pool, left, left, right, right);
     words->used = below;
     last->used = above;
     map_mark_run(pool, leaf + 1, end_leaf, RUN_OF_HOLE);
-    size_t size = note_freed(pool, first_granule_of(end_leaf) + over - start);
-    return index_freed(pool, leaf, saturated(right - left), size);
+    note_freed(pool, first_granule_of(end_leaf) + over - start);
+    index_freed(pool, leaf, saturated(right - left));
 }
 
 /* As release_at_end, of a block that ends in its leaf, which then ends in a hole, before a run of
  * blank ones. */
-APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start, size_t below)
+APART void release_to_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -96,48 +99,55 @@ APART size_t release_to_blank(struct ffalloc_pool *pool, size_t start, size_t be
     size_t count = used_from(words->used, start);
     large_merge(pool, left, left, start + count, right);
     words->used = below;
-    size_t size = note_freed(pool, count);
-    return index_freed(pool, leaf, saturated(right - left), size);
+    note_freed(pool, count);
+    index_freed(pool, leaf, saturated(right - left));
 }
 
 /* As release_at_end, where the next leaf is blank. Here is the case of a loose hole that the block
  * ends at. */
-__attribute__((noinline)) static size_t release_before_blank(struct ffalloc_pool *pool,
+__attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *pool,
                                                              size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
-    size_t run = words[1].starts >> 1;
-    if (!leaf_ends_in_hole(words))
-        return words[1].starts & RUN_OF_BLOCK ? release_with_blank(pool, start, below)
-                                              : ffalloc_blocks_release(pool, start);
-    if (!is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, run))
-        return release_to_blank(pool, start, below);
-    size_t count = used_from(words->used, start);
-    words->used = below;
-    return note_freed(pool, count);
+    size_t next_starts = words[1].starts;
+    if (!leaf_ends_in_hole(words)) {
+        if (next_starts & RUN_OF_BLOCK)
+            release_with_blank(pool, start, below);
+        else
+            ffalloc_blocks_release(pool, start);
+    } else if (is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, next_starts >> 1)) {
+        note_freed(pool, used_from(words->used, start));
+        words->used = below;
+    } else {
+        release_to_blank(pool, start, below);
+    }
 }
 
 /* Frees a block after which its leaf ends in a hole that starts in it; `below` is what is used
  * before it there. */
-__attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool, size_t start,
+__attribute__((noinline)) static void release_at_end(struct ffalloc_pool *pool, size_t start,
                                                        size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
-    if (leaf_is_blank(next))
-        return release_before_blank(pool, start, below);
+    if (leaf_is_blank(next)) {
+        release_before_blank(pool, start, below);
+        return;
+    }
     /* All used granules from `start` on are the block's. */
     size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
     size_t above = next->used & -((size_t)1 << over);
-    if (!above)
-        return release_before_hole(pool, start, leaf + 1, over);
+    if (!above) {
+        release_before_hole(pool, start, leaf + 1, over);
+        return;
+    }
     size_t count = used_from(words->used, start) + over;
     words->used = below;
     next->used = above;
-    size_t size = note_freed(pool, count);
-    return index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above), size);
+    note_freed(pool, count);
+    index_freed(pool, leaf, leading_zeros(below) + lowest_bit(above));
 }
 
 #if HAS_HINTS
@@ -146,7 +156,7 @@ __attribute__((noinline)) static size_t release_at_end(struct ffalloc_pool *pool
  * The same, after a run of blank leaves: what a sweep of frees does again and again, as of a queue.
  * Here are the cases in which a loose hole grows, which ends in this leaf or the next one.
  */
-__attribute__((noinline)) static size_t release_after_run(struct ffalloc_pool *pool, size_t start,
+__attribute__((noinline)) static void release_after_run(struct ffalloc_pool *pool, size_t start,
                                                           size_t above)
 {
     size_t leaf = leaf_of(start);
@@ -154,45 +164,47 @@ __attribute__((noinline)) static size_t release_after_run(struct ffalloc_pool *p
     size_t run = words[-1].starts;
     size_t first = leaf - (run >> 1);
     size_t hole = first - (first > 0 && (ptrdiff_t)pool->leaves[first - 1].used > 0);
-    if (run & RUN_OF_BLOCK || !large_is_loose(pool, first_granule_of(hole), 0))
-        return ffalloc_blocks_release(pool, start);
-    size_t count = used_from(words->used ^ above, start);
-    if (above) {
-        words->used = above;
-        return note_freed(pool, count);
-    }
     struct leaf *next = words + 1;
-    size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
+    size_t over = above || leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
     size_t next_used = next->used & -((size_t)1 << over);
-    if (!next_used)
-        return ffalloc_blocks_release(pool, start);
-    words->used = 0;
+    if (run & RUN_OF_BLOCK || !large_is_loose(pool, first_granule_of(hole), 0) ||
+        (!above && !next_used)) {
+        ffalloc_blocks_release(pool, start);
+        return;
+    }
+    note_freed(pool, used_from(words->used ^ above, start) + over);
+    words->used = above;
+    if (above)
+        return;
     next->used = next_used;
     map_mark_run(pool, first, leaf + 1, RUN_OF_HOLE);
     index_blank(pool, leaf, hole);
-    return note_freed(pool, count + over);
 }
 
 #endif
 
 /* Frees a block before which its leaf has no used granule. Here are the cases in which the hole
  * ends in this leaf, and starts in it or the one before. */
-__attribute__((noinline)) static size_t release_at_start(struct ffalloc_pool *pool, size_t start,
+__attribute__((noinline)) static void release_at_start(struct ffalloc_pool *pool, size_t start,
                                                          size_t above)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
 #if HAS_HINTS
-    if (leaf > 0 && leaf_is_blank(words - 1) && (above || !leaf_is_blank(words + 1)))
-        return release_after_run(pool, start, above);
+    if (leaf > 0 && leaf_is_blank(words - 1) && (above || !leaf_is_blank(words + 1))) {
+        release_after_run(pool, start, above);
+        return;
+    }
 #endif
-    if (!above || leaf == 0 || leaf_is_blank(words - 1))
-        return ffalloc_blocks_release(pool, start);
+    if (!above || leaf == 0 || leaf_is_blank(words - 1)) {
+        ffalloc_blocks_release(pool, start);
+        return;
+    }
     size_t count = used_from(words->used ^ above, start);
     size_t before = leading_zeros(words[-1].used);
     words->used = above;
-    size_t size = note_freed(pool, count);
-    return index_freed(pool, leaf - (before > 0), before + lowest_bit(above), size);
+    note_freed(pool, count);
+    index_freed(pool, leaf - (before > 0), before + lowest_bit(above));
 }
 
 /* The place of a granule in its leaf, of which this is the bit: to tell it by that keeps a register
@@ -202,42 +214,50 @@ HOT size_t place_of(size_t granule, size_t bit)
     return WORD_LOG2 == 6 ? lowest_bit(bit) : granule & (WORD_BITS - 1);
 }
 
-/* Frees a block of `pool`, if it is one; returns its bytes, where they are wanted. */
-HOT size_t release(struct ffalloc_pool *pool, void *block, bool wants_size)
+/* Frees a block of `pool`, if it is one. */
+HOT void release(struct ffalloc_pool *pool, void *block)
 {
     size_t start = granule_of(pool, block);
-    if (start >= pool->granule_count) /* NULL, too */
-        return block ? ffalloc_wrong_pointer(pool, block) : 0;
+    if (start >= pool->granule_count) { /* NULL, too */
+        ffalloc_wrong_pointer(pool, block);
+        return;
+    }
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t bit = bit_of(start);
     size_t starts = words->starts ^ bit;
     size_t inner = words->used & ~starts; /* of this block all, of the others all but the start */
-    if (!(inner & bit))                   /* none starts here */
-        return ffalloc_wrong_pointer(pool, block);
+    if (!(inner & bit)) {                 /* none starts here */
+        ffalloc_wrong_pointer(pool, block);
+        return;
+    }
     FFALLOC_TRACE_FREE(pool, block);
     words->starts = starts;
     size_t its = inner & (inner ^ (inner + bit)); /* the sum carries to where it ends */
     size_t used = words->used ^ its;
     size_t below = used & (bit - 1);
-    if (!below)
-        return release_at_start(pool, start, used);
     size_t above = used ^ below;
-    if (!above)
-        return release_at_end(pool, start, below);
-    words->used = used;
-    size_t size = note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
-    return index_freed(pool, leaf, lowest_bit(above) - end_of(below), wants_size ? size : 0);
+    if (!below) {
+        release_at_start(pool, start, used);
+    } else if (!above) {
+        release_at_end(pool, start, below);
+    } else {
+        words->used = used;
+        note_freed(pool, lowest_bit(its + bit) - place_of(start, bit));
+        index_freed(pool, leaf, lowest_bit(above) - end_of(below));
+    }
 }
 
 #endif
 
-size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
-{
-    return release(pool, block, true);
-}
-
 void ffalloc_free(struct ffalloc_pool *pool, void *block)
 {
-    release(pool, block, false);
+    release(pool, block);
+}
+
+size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
+{
+    size_t before = pool->spare_granules;
+    ffalloc_free(pool, block);
+    return bytes_of(pool, pool->spare_granules - before);
 }

@@ -92,20 +92,20 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf)
     return saturated(longest_in(pool, leaf));
 }
 
-size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result)
+void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest)
 {
     size_t node = leaf >> FANOUT_LOG2;
     for (unsigned level = 2;; level++) {
         if (level == pool->level_count) {
             if (node < FANOUT)
-                return result;
+                return;
             pool->levels[level][0] = (uint8_t)node_max(pool->levels[level - 1]);
             pool->level_count++;
         }
         node >>= FANOUT_LOG2;
         uint8_t *byte = &pool->levels[level][node];
         if (*byte >= largest)
-            return result;
+            return;
         *byte = (uint8_t)largest;
     }
 }
@@ -155,16 +155,16 @@ void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 
 void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 {
-    for (unsigned level = 1;; level++) {
-        uint8_t *byte = &pool->levels[level][node];
-        unsigned before = *byte;
-        unsigned now = node_max(pool->levels[level - 1] + (node << FANOUT_LOG2));
+    uint8_t *const *level = pool->levels;
+    for (;;) {
+        unsigned now = node_max(*level++ + (node << FANOUT_LOG2));
+        unsigned before = (*level)[node];
         if (now == before)
             return block;
-        *byte = (uint8_t)now;
+        (*level)[node] = (uint8_t)now;
         node >>= FANOUT_LOG2;
         /* A smaller child changes its parent only if the parent's byte was this child's. */
-        if (level + 1u >= pool->level_count || pool->levels[level + 1][node] != before)
+        if (level + 1 >= pool->levels + pool->level_count || level[1][node] != before)
             return block;
     }
 }
@@ -174,7 +174,7 @@ void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 {
     if (index_raise_leaf(pool, leaf, now))
-        ffalloc_index_raise(pool, leaf, now, 0);
+        ffalloc_index_raise(pool, leaf, now);
     else if (index_lower_leaf(pool, leaf, now))
         ffalloc_index_lose(pool, leaf >> FANOUT_LOG2, NULL);
 }

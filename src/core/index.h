@@ -74,8 +74,8 @@ void ffalloc_index_init(struct ffalloc_pool *pool);
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count);
 
 /* Passes on to the levels above levels[1] that a byte there, over `leaf`, was raised to `largest`.
- * Returns `result`, so that a call of free can end with it. */
-size_t ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest, size_t result);
+ */
+void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 
 /* Passes on to the levels above, now or later, that the largest of the leaves' bytes below a node
  * of levels[1] was lowered. Returns `block`, so that a call of malloc can end with it. */
@@ -96,11 +96,8 @@ unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
 HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
 {
     while (--level > 0) {
-        size_t child;
-        node <<= FANOUT_LOG2;
-        if (!node_find(pool->levels[level] + node, 0, least, &child)) /* X2 */
+        if (!level_find(pool->levels[level], node << FANOUT_LOG2, least, &node)) /* X2 */
             __builtin_unreachable();
-        node += child;
     }
     return node;
 }
@@ -145,7 +142,7 @@ HOT bool index_lower_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned small
 HOT void index_gained(struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     if (index_raise_leaf(pool, leaf, saturated(count)))
-        ffalloc_index_raise(pool, leaf, saturated(count), 0);
+        ffalloc_index_raise(pool, leaf, saturated(count));
 }
 
 /* Of the hole that begins before `leaf` or with it, whose piece there was of `count` granules, only
@@ -165,17 +162,11 @@ HOT void index_piece_lost(struct ffalloc_pool *pool, size_t leaf, size_t count, 
 HOT bool index_find(const struct ffalloc_pool *pool, size_t count, size_t *leaf)
 {
     uint8_t *const *level = pool->levels + pool->level_count;
-    size_t node;
-    if (!node_find(*--level, 0, (unsigned)count, &node))
-        return false;
-    while (level != pool->levels) {
-        size_t child;
-        node <<= FANOUT_LOG2;
-        if (!node_find(*--level + node, 0, (unsigned)count, &child)) /* X2 */
-            __builtin_unreachable();
-        node += child;
-    }
-    *leaf = node;
+    *leaf = 0;
+    do {
+        if (!level_find(*--level, *leaf << FANOUT_LOG2, (unsigned)count, leaf))
+            return false; /* as the top level says */
+    } while (level != pool->levels);
     return true;
 }
 

@@ -124,9 +124,9 @@ __attribute__((noinline)) static void *malloc_before_used(struct ffalloc_pool *p
 
 /* Serves a request from the last hole of a leaf, which reaches its end and is the lowest that will
  * do. */
-HOT void *malloc_last(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
+HOT void *malloc_last(struct ffalloc_pool *pool, size_t leaf, const struct leaf *words,
+                      size_t count, size_t size)
 {
-    struct leaf *words = &pool->leaves[leaf];
     if ((ptrdiff_t)words->used <= 0)
         return malloc_blank(pool, leaf, count, size);
     return leaf_is_blank(words + 1) ? malloc_before_blank(pool, leaf, count, size)
@@ -141,11 +141,13 @@ HOT bool is_beyond_inner_holes(size_t runs, size_t used)
 }
 
 /* Serves a request of up to SATURATED granules from the leaf that has the lowest hole for it. */
-HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t runs, size_t count, size_t size)
+HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
-    if (is_beyond_inner_holes(runs, pool->leaves[leaf].used))
-        return malloc_last(pool, leaf, count, size);
-    return place_in_leaf(pool, leaf, runs & -runs, count, size);
+    struct leaf *words = leaf_words(pool, leaf);
+    size_t runs = count < WORD_BITS ? mask_runs(~words->used, count) : 0;
+    if (is_beyond_inner_holes(runs, words->used))
+        return malloc_last(pool, leaf, words, count, size);
+    return place_in_leaf(pool, leaf, words, runs & -runs, count, size);
 }
 
 #if HAS_HINTS
@@ -158,8 +160,7 @@ __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool,
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     hints_raise(pool, count, leaf);
-    size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
-    return malloc_in(pool, leaf, runs, count, size);
+    return malloc_in(pool, leaf, count, size);
 }
 
 /* From a hint's leaf on, of up to LARGEST_HINT granules. */
@@ -169,7 +170,7 @@ HOT void *malloc_near(struct ffalloc_pool *pool, size_t leaf, size_t count, size
     if (!index_in_node(pool, leaf, count, &found))
         return malloc_farther(pool, leaf, count, size);
     hints_raise(pool, count, found);
-    return malloc_in(pool, found, mask_runs(~pool->leaves[found].used, count), count, size);
+    return malloc_in(pool, found, count, size);
 }
 
 /* The hint is too low. */
@@ -189,10 +190,8 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     if (count > SATURATED)
         return malloc_large(pool, count, size);
     size_t leaf = pool->hints[hint_of(count)];
-    if (pool->levels[0][leaf] >= count) {
-        size_t runs = count < WORD_BITS ? mask_runs(~pool->leaves[leaf].used, count) : 0;
-        return malloc_in(pool, leaf, runs, count, size);
-    }
+    if (pool->levels[0][leaf] >= count)
+        return malloc_in(pool, leaf, count, size);
     return count > LARGEST_HINT ? malloc_farther(pool, leaf, count, size)
                                 : malloc_near(pool, leaf, count, size);
 }
@@ -204,11 +203,11 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t leaf = pool->hints[count - 1];
-    size_t used = pool->leaves[leaf].used;
-    size_t runs = mask_runs_to_8(~used, count);
-    if (!is_beyond_inner_holes(runs, used))
-        return place_in_leaf(pool, leaf, runs & -runs, count, size);
-    return pool->levels[0][leaf] >= count ? malloc_last(pool, leaf, count, size)
+    struct leaf *words = leaf_words(pool, leaf);
+    size_t runs = mask_runs_to_8(~words->used, count);
+    if (!is_beyond_inner_holes(runs, words->used))
+        return place_in_leaf(pool, leaf, words, runs & -runs, count, size);
+    return pool->levels[0][leaf] >= count ? malloc_last(pool, leaf, words, count, size)
                                           : malloc_far(pool, leaf, count, size);
 }
 
@@ -217,9 +216,11 @@ HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t leaf;
-    if (!index_find(pool, count, &leaf))
+    if (__builtin_expect(!index_find(pool, count, &leaf), 0))
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-    return malloc_in(pool, leaf, mask_runs(~pool->leaves[leaf].used, count), count, size);
+    if (count >= WORD_BITS)
+        __builtin_unreachable(); /* by QUICK_GRANULES */
+    return malloc_in(pool, leaf, count, size);
 }
 
 /* Not quick, or larger than any before. */
@@ -235,7 +236,7 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     if (count >= WORD_BITS)
-        return malloc_last(pool, leaf, count, size);
+        return malloc_last(pool, leaf, &pool->leaves[leaf], count, size);
     /* Of 0 bytes, or of more than quick_size counts. */
     size_t start = leaf_lowest_fit(pool, leaf, count);
     return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);

@@ -25,14 +25,15 @@ static bool granule_is_used(const struct ffalloc_pool *pool, size_t granule)
            &pool->leaves[leaf] - first < (ptrdiff_t)(first->starts >> 1);
 }
 
-size_t ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
+void ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
 {
+    if (!address)
+        return;
     size_t granule = ((uintptr_t)address - (uintptr_t)pool->blocks) >> pool->granule_log2;
     ffalloc_raise_error(pool, address,
                         granule >= pool->granule_count   ? FFALLOC_FOREIGN_POINTER
                         : granule_is_used(pool, granule) ? FFALLOC_NOT_A_BLOCK
                                                          : FFALLOC_DOUBLE_FREE);
-    return 0;
 }
 
 void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
@@ -101,9 +102,10 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
 bool ffalloc_resize(struct ffalloc_pool *pool, void *block, size_t size)
 {
     size_t start;
-    if (!decode(pool, block, &start))
-        return ffalloc_wrong_pointer(pool, block);
-    return resize(pool, start, size);
+    if (decode(pool, block, &start))
+        return resize(pool, start, size);
+    ffalloc_wrong_pointer(pool, block);
+    return false;
 }
 
 void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
@@ -128,12 +130,11 @@ void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size)
 
 size_t ffalloc_usable_size(const struct ffalloc_pool *pool, const void *block)
 {
-    if (!block)
-        return 0;
     size_t start;
-    if (!decode(pool, block, &start))
-        return ffalloc_wrong_pointer(pool, block);
-    return bytes_of(pool, map_block_end(pool, start) - start);
+    if (decode(pool, block, &start))
+        return bytes_of(pool, map_block_end(pool, start) - start);
+    ffalloc_wrong_pointer(pool, block);
+    return 0;
 }
 
 bool ffalloc_owns(const struct ffalloc_pool *pool, const void *address)

@@ -126,11 +126,11 @@ void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, s
     release_to(pool, from, from, end);
 }
 
-size_t ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
+void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
 {
     size_t end = map_block_end(pool, start);
     release_to(pool, map_hole_start(pool, start), start, end);
-    return note_freed(pool, end - start);
+    note_freed(pool, end - start);
 }
 
 /* The first place from `granule` on whose address is a multiple of `mask` + 1 granules. */
