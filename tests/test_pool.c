@@ -24,11 +24,12 @@ static void on_error(struct ffalloc_pool *pool, const void *address, enum ffallo
     told_count++;
 }
 
-static void on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment)
+static void *on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment)
 {
     (void)pool;
     refused_size = size;
     refused_alignment = alignment;
+    return NULL;
 }
 
 static struct ffalloc_pool *fresh_pool(size_t size)
@@ -104,6 +105,73 @@ Test(pool_malloc, refuses_what_is_larger_than_any_pool)
         cr_assert(refused_size == sizes[i] && refused_alignment == 4096);
     }
     cr_assert(stats_of(pool).failed_count == 8 && stats_of(pool).largest_request_size == SIZE_MAX);
+}
+
+static struct ffalloc_pool *reserve;
+static void *cache;
+
+static void *serve_from_reserve(struct ffalloc_pool *pool, size_t size, size_t alignment)
+{
+    (void)pool;
+    return ffalloc_aligned_alloc(reserve, alignment, size);
+}
+
+static void free_in_reserve(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
+{
+    (void)pool;
+    cr_assert(kind == FFALLOC_FOREIGN_POINTER);
+    ffalloc_free(reserve, (void *)(uintptr_t)address);
+}
+
+Test(pool_hooks, serve_and_free_from_another_pool)
+{
+    struct ffalloc_config config = {
+        .on_error = free_in_reserve, .on_out_of_memory = serve_from_reserve, .is_zeroed = true};
+    memset(memory, 0, 2048);
+    struct ffalloc_pool *pool = ffalloc_init_with(memory, 2048, &config);
+    memset(memory + 2048, 0xff, sizeof memory - 2048);
+    reserve = ffalloc_init(memory + 2048, sizeof memory - 2048);
+    char *block = ffalloc_malloc(pool, 1000);
+    memcpy(block, "moves", 6);
+    unsigned char *zeroed = ffalloc_calloc(pool, 10, 300);
+    cr_assert(ffalloc_owns(reserve, zeroed));
+    for (size_t i = 0; i < 3000; i++)
+        cr_assert(zeroed[i] == 0);
+    block = ffalloc_realloc(pool, block, 4000);
+    cr_assert(ffalloc_owns(reserve, block) && strcmp(block, "moves") == 0);
+    unsigned char *aligned = ffalloc_aligned_alloc(pool, 512, 2500);
+    cr_assert(ffalloc_owns(reserve, aligned) && (uintptr_t)aligned % 512 == 0);
+    cr_assert(stats_of(pool).block_count == 0 && stats_of(reserve).block_count == 3);
+    ffalloc_free(pool, block);
+    ffalloc_free(pool, zeroed);
+    ffalloc_free(pool, aligned);
+    cr_assert(stats_of(reserve).block_count == 0);
+    cr_assert(ffalloc_malloc(pool, sizeof memory) == NULL && stats_of(pool).failed_count == 4);
+}
+
+static void *free_cache_and_ask_again(struct ffalloc_pool *pool, size_t size, size_t alignment)
+{
+    if (!cache)
+        return NULL;
+    ffalloc_free(pool, cache);
+    cache = NULL;
+    return ffalloc_aligned_alloc(pool, alignment, size);
+}
+
+Test(pool_hooks, free_something_and_ask_again)
+{
+    struct ffalloc_config config = {.on_out_of_memory = free_cache_and_ask_again,
+                                    .is_zeroed = true};
+    memset(memory, 0, 4096);
+    struct ffalloc_pool *pool = ffalloc_init_with(memory, 4096, &config);
+    cache = memset(ffalloc_malloc(pool, 2000), 0xff, 2000);
+    unsigned char *freed = cache;
+    unsigned char *block = ffalloc_calloc(pool, 2, 1500);
+    cr_assert(block == freed && !cache);
+    for (size_t i = 0; i < 3000; i++)
+        cr_assert(block[i] == 0);
+    cr_assert(ffalloc_malloc(pool, 2000) == NULL);
+    cr_assert(stats_of(pool).block_count == 1 && stats_of(pool).failed_count == 2);
 }
 
 Test(pool_calloc, zeroes_and_refuses_an_overflow)

@@ -36,14 +36,19 @@ enum ffalloc_error {
 };
 
 /*
- * Called instead of carrying out a call whose pointer is wrong; the pool is unchanged. If the
- * hook returns, the call returns as if it had failed (NULL, false, 0, or nothing done).
+ * Called instead of carrying out a call whose pointer is wrong; the pool is unchanged, and the
+ * hook must leave it so. If it returns, the call returns as if it had failed (NULL, false, 0, or
+ * nothing done). What the block of another pool is, FFALLOC_FOREIGN_POINTER, it may free there.
  */
 typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,
                               enum ffalloc_error kind);
 
-/* Called when a request cannot be served, before NULL or false is returned. Units: bytes. */
-typedef void ffalloc_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
+/*
+ * Called when a request cannot be served, as the last thing that its call does with the pool. The
+ * call returns what the hook returns: NULL, or memory from elsewhere, as a block of another pool; or
+ * of this one, if the hook freed something there and asks again. Units: bytes.
+ */
+typedef void *ffalloc_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
 
 /* A zeroed config means the defaults. */
 struct ffalloc_config {
@@ -51,7 +56,7 @@ struct ffalloc_config {
     bool is_zeroed; /* the memory reads as zero: init leaves most of it untouched, and calloc
                        does not clear what was never handed out */
     ffalloc_on_error *on_error;                 /* NULL: a wrong pointer is ignored */
-    ffalloc_on_out_of_memory *on_out_of_memory; /* NULL: nothing is told */
+    ffalloc_on_out_of_memory *on_out_of_memory; /* NULL: the request fails */
 };
 
 /*
@@ -75,7 +80,8 @@ struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
  * is exact: no free space at a smaller address would have done. A size of 0 is served as 1.
  * The contents are whatever was there before.
  *
- * Returns NULL if and only if no hole is large enough. A few steps.
+ * Returns NULL if and only if no hole is large enough, and on_out_of_memory has nothing either. A
+ * few steps.
  */
 void *ffalloc_malloc(struct ffalloc_pool *pool, size_t size);
 

@@ -37,10 +37,11 @@ static void on_error(struct ffalloc_pool *in, const void *address, enum ffalloc_
     ffalloc_arena_on_error(address, kind);
 }
 
-static void on_out_of_memory(struct ffalloc_pool *in, size_t size, size_t alignment)
+static void *on_out_of_memory(struct ffalloc_pool *in, size_t size, size_t alignment)
 {
     (void)in;
     ffalloc_arena_on_out_of_memory(size, alignment);
+    return NULL;
 }
 
 static void forbid_blocks(struct watchers watchers)

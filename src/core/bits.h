@@ -15,8 +15,8 @@
 #endif
 #define WORD_BITS ((size_t)1 << WORD_LOG2)
 
-/* From here on gcc knows not how a pointer came to be. On ARM it would rather keep the array's and an
- * offset or two, and two loads at one pointer are one instruction. */
+/* From here on gcc knows not how a pointer came to be. On ARM it would rather keep the array's and
+ * an offset or two, and two loads at one pointer are one instruction. */
 #if WORD_LOG2 == 5
 #define KEEP_POINTER(pointer) __asm__("" : "+r"(pointer))
 #else

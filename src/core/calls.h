@@ -45,7 +45,7 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
 void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
                          enum ffalloc_error kind);
 
-/* Counts a request that cannot be served, and tells so; returns NULL. */
+/* Counts a request that cannot be served, and tells so; returns what the hook does, or NULL. */
 void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment);
 
 #if !FFALLOC_SMALL

@@ -40,7 +40,7 @@ HOT size_t used_from(size_t used, size_t start)
 /* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
  * from where a hole goes on beyond that leaf. */
 __attribute__((noinline)) static void release_before_hole(struct ffalloc_pool *pool, size_t start,
-                                                            size_t end_leaf, size_t over)
+                                                          size_t end_leaf, size_t over)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -105,8 +105,8 @@ APART void release_to_blank(struct ffalloc_pool *pool, size_t start, size_t belo
 
 /* As release_at_end, where the next leaf is blank. Here is the case of a loose hole that the block
  * ends at. */
-__attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *pool,
-                                                             size_t start, size_t below)
+__attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *pool, size_t start,
+                                                           size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -127,7 +127,7 @@ __attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *
 /* Frees a block after which its leaf ends in a hole that starts in it; `below` is what is used
  * before it there. */
 __attribute__((noinline)) static void release_at_end(struct ffalloc_pool *pool, size_t start,
-                                                       size_t below)
+                                                     size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -157,7 +157,7 @@ __attribute__((noinline)) static void release_at_end(struct ffalloc_pool *pool, 
  * Here are the cases in which a loose hole grows, which ends in this leaf or the next one.
  */
 __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *pool, size_t start,
-                                                          size_t above)
+                                                        size_t above)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -186,7 +186,7 @@ __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *poo
 /* Frees a block before which its leaf has no used granule. Here are the cases in which the hole
  * ends in this leaf, and starts in it or the one before. */
 __attribute__((noinline)) static void release_at_start(struct ffalloc_pool *pool, size_t start,
-                                                         size_t above)
+                                                       size_t above)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];

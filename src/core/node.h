@@ -247,7 +247,7 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 
 #endif
 
-#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__) && __GNUC__ >= 11 &&                       \
+#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__) && __GNUC__ >= 11 &&                      \
     __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined(FFALLOC_PLAIN) && !FFALLOC_SMALL
 
 /* Finds the first byte that is at least `least` in the node that begins with byte `first` of a

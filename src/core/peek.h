@@ -14,6 +14,12 @@ static inline struct leaf peek_leaf(const struct leaf *leaf)
                          __atomic_load_n(&leaf->starts, __ATOMIC_RELAXED)};
 }
 
+/* Bytes given back since the pool was made. */
+static inline size_t peek_freed_size(const struct ffalloc_pool *pool)
+{
+    return bytes_of(pool, pool->granted_granules - used_granules(pool));
+}
+
 /* As ffalloc_usable_size, of a block that ends in its leaf or the next; 0 of anything else. */
 static inline size_t peek_usable_size(const struct ffalloc_pool *pool, const void *block)
 {

@@ -27,7 +27,9 @@ static void *aligned_refused(const char *call, size_t alignment, size_t size)
 __attribute__((noinline)) static void *aligned_plainly(const char *call, size_t alignment,
                                                        size_t size)
 {
+    heap_call = call;
     void *block = ffalloc_aligned_alloc(heap.plain_pool, alignment, size);
+    heap_call = NULL;
     return likely(block) ? block : aligned_refused(call, alignment, size);
 }
 
@@ -54,12 +56,9 @@ static inline int give(void **result, void *block)
 __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_t alignment,
                                                             size_t size)
 {
-    void *block = ffalloc_aligned_alloc(heap.plain_pool, alignment, size);
-    if (!likely(block)) {
-        int saved = errno;
-        block = aligned_refused("posix_memalign", alignment, size);
-        errno = saved;
-    }
+    int saved = errno;
+    void *block = aligned_plainly("posix_memalign", alignment, size);
+    errno = saved;
     return give(result, block);
 }
 

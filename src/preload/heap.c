@@ -22,13 +22,18 @@ bool heap_is_ready(struct shard *shard)
     if (shard->pool)
         return true;
     struct ffalloc_config config = {
-        .granule = heap.options.granule, .is_zeroed = true, .on_error = heap_on_error};
+        .granule = heap.options.granule,
+        .is_zeroed = true,
+        .on_error = heap_on_error,
+        .on_out_of_memory = heap_on_out_of_memory,
+    };
     size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
     size_t skip = -metadata_size & (heap.page_size - 1);
     shard->start = heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2);
     struct ffalloc_pool *pool = ffalloc_init_with(shard->start + skip, heap.shard_size, &config);
     if (!pool)
         return false;
+    shard->frees_to_look = FREES_TO_LOOK;
     shard->poisoned_end = shard->start + skip + metadata_size;
     annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, shard->poisoned_end,
                     heap.shard_size - metadata_size);
@@ -173,13 +178,13 @@ static void *serve(enum kind kind, size_t alignment, size_t size)
     if (heap.shard_count == 0)
         return NULL;
     size_t first = (size_t)(heap_find_home() - heap.shards);
-    for (size_t i = 0; i < heap.shard_count; i++) {
-        struct shard *shard = &heap.shards[(first + i) % heap.shard_count];
-        void *block = serve_from(shard, kind, alignment, size);
-        if (block)
-            return block;
-    }
-    return NULL;
+    void *block = NULL;
+    const char *call = heap_call;
+    heap_call = "malloc";
+    for (size_t i = 0; i < heap.shard_count && !block; i++)
+        block = serve_from(&heap.shards[(first + i) % heap.shard_count], kind, alignment, size);
+    heap_call = call;
+    return block;
 }
 
 void *heap_malloc(size_t size)
@@ -212,6 +217,16 @@ void *heap_refuse(const char *call, size_t size)
     return NULL;
 }
 
+void *heap_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment)
+{
+    (void)pool;
+    (void)alignment;
+    if (heap_call || !heap_is_plain_and_single())
+        return NULL;
+    void *block = heap.shard_count > 1 && heap_allows(size) ? heap_malloc(size) : NULL;
+    return block ? block : heap_refuse("malloc", size);
+}
+
 /* Blocks -------------------------------------------------------------------------------- */
 
 /* The shard that owns a pointer that a program handed in; NULL after telling it is foreign. */
@@ -233,7 +248,7 @@ void heap_empty_inbox(struct shard *shard)
     void *block;
     while ((block = inbox_next(&shard->inbox)) != NULL) {
         inbox_drop(&shard->inbox);
-        heap_note_freed(shard, ffalloc_release(shard->pool, block));
+        heap_release(shard, block);
     }
     heap_call = call;
 }
@@ -256,10 +271,13 @@ void heap_free(void *block)
     if (!shard)
         return;
     heap_lock(shard);
-    size_t size = ffalloc_release(shard->pool, block);
-    if (heap.watchers.asan && size > 0)
-        annotate_forbid(heap.watchers, block, size);
-    heap_note_freed(shard, size);
+    if (!heap.watchers.asan) {
+        heap_release(shard, block);
+    } else {
+        size_t size = ffalloc_release(shard->pool, block);
+        if (size > 0)
+            annotate_forbid(heap.watchers, block, size);
+    }
     heap_check(shard);
     heap_unlock(shard);
 }

@@ -32,15 +32,16 @@
 
 #define SHARD_LIMIT 16
 
-/* Bytes freed in a shard after which it looks at how much is still in use. */
-#define PURGE_STEP ((size_t)16 << 20)
+/* Calls of free after which a shard looks at how much is still in use. */
+#define FREES_TO_LOOK 64u
 
 struct shard {
     struct lock lock;
     unsigned turn;               /* how often the lock was taken: see lock.h */
+    unsigned frees_to_look;      /* calls of free until heap_look; 0: 2^32 */
     struct ffalloc_pool *pool;   /* NULL until first used */
     unsigned char *start;        /* of the shard's part of the arena */
-    size_t freed_size;           /* bytes, since the last look at how much is in use */
+    size_t freed_size;           /* bytes ever freed, as of the last time that counted (purge.c) */
     size_t most_used;            /* bytes, of the looks since memory was last given back */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
     struct inbox inbox;          /* blocks freed by threads with another home */
@@ -82,7 +83,9 @@ extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-
  * may run meanwhile, and allocate. */
 extern __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 
-/* What free, realloc or malloc_usable_size is called, for the message about a wrong pointer. */
+/* What is called, for messages, where that is not told by what is wrong; NULL: malloc or free, by
+ * the usual case, in which the pool's hooks serve what the first shard cannot (heap_on_error,
+ * heap_on_out_of_memory). */
 extern __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 
 /* Reads the environment and reserves the arena, at the first call of the process. */
@@ -148,7 +151,7 @@ static inline void heap_unlock(struct shard *shard)
 
 /* Gives memory of large holes back if much less is in use than was, the shard's lock being held
  * (purge.c). */
-void heap_purge(struct shard *shard);
+void heap_look(struct shard *shard);
 
 /* Zeroes a block, of which nothing from `touched_end` on was ever touched, by pages. */
 void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end);
@@ -156,11 +159,18 @@ void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end);
 /* Gives back all whole pages in holes of all shards; returns whether there were any. */
 bool heap_trim(void);
 
-static inline void heap_note_freed(struct shard *shard, size_t size)
+/* Counts a call of free; returns whether it is time to look. */
+static inline bool heap_note_freed(struct shard *shard)
 {
-    shard->freed_size += size;
-    if (__builtin_expect(shard->freed_size >= PURGE_STEP, 0))
-        heap_purge(shard);
+    return __builtin_expect(--shard->frees_to_look == 0, 0);
+}
+
+/* Frees a block of the shard, the lock being held. */
+static inline void heap_release(struct shard *shard, void *block)
+{
+    ffalloc_free(shard->pool, block);
+    if (heap_note_freed(shard))
+        heap_look(shard);
 }
 
 /*
@@ -183,16 +193,16 @@ static inline bool heap_is_plain_and_one_pool(void)
     return heap.plain_pool && heap.shard_count == 1;
 }
 
-static inline bool heap_is_bare_and_single(void)
+static inline bool heap_is_recorded_and_single(void)
 {
-    return heap.is_bare && __libc_single_threaded;
+    return heap.is_bare && !heap.plain_pool && __libc_single_threaded;
 }
 
 /* A block that the first shard of a process with one thread owns. */
 static inline bool heap_is_in_first(const void *block)
 {
     size_t offset = (uintptr_t)block - (uintptr_t)heap.arena;
-    return __builtin_expect(offset < heap.shard_size, 1);
+    return offset < heap.shard_size;
 }
 
 /* A block that a thread's home owns. */
@@ -246,7 +256,14 @@ struct shard *heap_find_home(void);
 /* AddressSanitizer's shadow is ready: from here on it knows the blocks, those before included. */
 void heap_start_asan(void);
 
-/* misuse.c: one line about a wrong pointer, then abort or go on. */
+/* What malloc's usual case returns where the first pool cannot serve it. */
+void *heap_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
+
+/* Frees a block of another shard than the home, or reports it. */
+void heap_free_elsewhere(void *block);
+
+/* misuse.c: one line about a wrong pointer, then abort or go on. A pointer outside the first shard
+ * comes here from free's usual case, and may be another's. */
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind);
 void heap_report_foreign(const void *address);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The exported names: glibc's rules for arguments and errno. Each ends with one of three ways: the
- * plain one, a function of its own with nothing but the core's call in it; the long one for all
- * else; and under Valgrind the long one inside the exported function itself (request.h).
+ * plain one, the core's call or a function of its own with nothing but that in it; the long one for
+ * all else; and under Valgrind the long one inside the exported function itself (request.h).
  *
  * glibc's rules: errno is ENOMEM when a request fails and untouched by free; sizes above
  * PTRDIFF_MAX fail; malloc(0) is a block; realloc(NULL, n) is malloc(n), realloc(p, 0) frees and
@@ -33,18 +33,10 @@ __attribute__((noinline)) static void *malloc_at_home(struct shard *home, size_t
     return heap_is_plain_and_one_pool() ? heap_refuse("malloc", size) : malloc_long(size);
 }
 
-__attribute__((noinline)) static void *malloc_plainly(struct ffalloc_pool *pool, size_t size)
-{
-    void *block = ffalloc_malloc(pool, size);
-    if (likely(block))
-        return block;
-    return heap_is_plain_and_one_pool() ? heap_refuse("malloc", size) : malloc_long(size);
-}
-
 EXPORT void *malloc(size_t size)
 {
     if (heap_is_plain_and_single())
-        return malloc_plainly(heap.plain_pool, size);
+        return ffalloc_malloc(heap.plain_pool, size);
     if (likely(heap_plain_home))
         return malloc_at_home(heap_plain_home, size);
     if (!heap.watchers.valgrind)
@@ -61,8 +53,7 @@ __attribute__((noinline)) static void release_long(void *block)
         release_watched(block, CALLER);
 }
 
-/* Of another shard, or of none. */
-__attribute__((noinline)) static void release_elsewhere(void *block)
+void heap_free_elsewhere(void *block)
 {
     if (block && !heap_leave_to_owner(block))
         release_long(block);
@@ -72,31 +63,32 @@ __attribute__((noinline)) static void release_elsewhere(void *block)
 __attribute__((noinline)) static void release_at_home(struct shard *home, void *block)
 {
     if (!heap_is_in_home(home, block)) {
-        release_elsewhere(block);
+        heap_free_elsewhere(block);
         return;
     }
     heap_lock_surely(home);
-    heap_note_freed(home, ffalloc_release(home->pool, block));
+    heap_release(home, block);
     lock_give(&home->lock);
 }
 
-__attribute__((noinline)) static void release_plainly(struct ffalloc_pool *pool, void *block)
+__attribute__((noinline)) static void release_and_look(void *block)
 {
-    if (heap_is_in_first(block))
-        heap_note_freed(&heap.shards[0], ffalloc_release(pool, block));
-    else
-        release_elsewhere(block);
+    heap_look(&heap.shards[0]);
+    ffalloc_free(heap.plain_pool, block);
 }
 
 __attribute__((always_inline)) static inline void release(void *block)
 {
-    if (heap_is_plain_and_single())
-        release_plainly(heap.plain_pool, block);
-    else if (likely(heap_plain_home))
+    if (heap_is_plain_and_single()) {
+        if (heap_note_freed(&heap.shards[0]))
+            release_and_look(block);
+        else
+            ffalloc_free(heap.plain_pool, block);
+    } else if (likely(heap_plain_home)) {
         release_at_home(heap_plain_home, block);
-    else if (!heap.watchers.valgrind || !block)
-        release_elsewhere(block);
-    else {
+    } else if (!heap.watchers.valgrind || !block) {
+        heap_free_elsewhere(block);
+    } else {
         LONG_WAY(block);
         release_watched(block, CALLER_SITE);
     }
@@ -134,7 +126,9 @@ __attribute__((noinline)) static void *calloc_long(size_t size)
 
 __attribute__((noinline)) static void *calloc_plainly(struct ffalloc_pool *pool, size_t size)
 {
+    heap_call = "calloc";
     void *block = ffalloc_calloc(pool, 1, size);
+    heap_call = NULL;
     if (likely(block))
         return block;
     return heap_is_plain_and_one_pool() ? heap_refuse("calloc", size) : calloc_long(size);
@@ -183,7 +177,7 @@ __attribute__((always_inline)) static inline void *move_or_resize_plainly(void *
         return done;
     memcpy(done, block, before < size ? before : size);
     heap_lock(home);
-    heap_note_freed(home, ffalloc_release(home->pool, block));
+    heap_release(home, block);
     heap_unlock(home);
     return done;
 }

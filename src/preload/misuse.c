@@ -30,6 +30,11 @@ static void tell_double_free(const void *address, const struct ffalloc_block *ho
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
 {
     struct ffalloc_block block;
+    if (kind == FFALLOC_FOREIGN_POINTER && !heap_call && heap_is_plain_and_single() &&
+        !heap_is_in_first(address)) {
+        heap_free_elsewhere((void *)(uintptr_t)address);
+        return;
+    }
     if (kind == FFALLOC_DAMAGED || !ffalloc_find(pool, address, &block)) {
         if (kind == FFALLOC_DAMAGED)
             heap_message("damaged metadata: the index has a hole at %p, the map has not", address);

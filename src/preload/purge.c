@@ -2,7 +2,8 @@
 /*
  * Memory goes back to the system.
  *
- * Each time that PURGE_STEP bytes were freed, a shard looks at how much is in use. If that is less
+ * Each time that PURGE_STEP bytes or a few blocks more were freed, a shard looks at how much is in
+ * use. If that is less
  * by SHRINK, or by an eighth of it if that is more, than it was at one of the looks before, the
  * pages inside its holes of HOLE_SIZE and more are given back. So a process whose use shrinks gets
  * smaller, and one whose use comes and goes keeps its pages: a fresh one costs more than a hundred
@@ -15,8 +16,9 @@
 
 #include "heap.h"
 
-#define HOLE_SIZE ((size_t)256 << 10) /* bytes */
-#define SHRINK    ((size_t)64 << 20)  /* bytes */
+#define PURGE_STEP ((size_t)16 << 20)  /* bytes */
+#define HOLE_SIZE  ((size_t)256 << 10) /* bytes */
+#define SHRINK     ((size_t)64 << 20)  /* bytes */
 
 void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end)
 {
@@ -63,16 +65,20 @@ static bool purge_holes(struct shard *shard, size_t least_size)
     ffalloc_marks(shard->pool, &marks);
     struct purge purge = {(unsigned char *)marks.blocks + marks.high_water_size, false};
     ffalloc_walk_holes(shard->pool, least_size, purge_hole, &purge);
-    shard->freed_size = 0;
+    shard->freed_size = peek_freed_size(shard->pool);
     shard->most_used = marks.used_size;
     return purge.has_purged;
 }
 
-void heap_purge(struct shard *shard)
+void heap_look(struct shard *shard)
 {
+    size_t freed_size = peek_freed_size(shard->pool);
+    shard->frees_to_look = FREES_TO_LOOK;
+    if (freed_size - shard->freed_size < PURGE_STEP)
+        return;
     struct ffalloc_marks marks;
     ffalloc_marks(shard->pool, &marks);
-    shard->freed_size = 0;
+    shard->freed_size = freed_size;
     if (marks.used_size > shard->most_used)
         shard->most_used = marks.used_size;
     size_t shrink = shard->most_used / 8 > SHRINK ? shard->most_used / 8 : SHRINK;

@@ -37,7 +37,7 @@ __attribute__((always_inline)) static inline void *request(const char *call, siz
                                                            struct caller caller)
 {
     record_begin();
-    void *block = heap_is_bare_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : NULL;
+    void *block = heap_is_recorded_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : NULL;
     if (!block && heap_allows(size))
         block = heap_malloc(size);
     record_end((struct event){block ? RING_MALLOC : RING_FAILED, block, NULL, size, 0}, caller);
@@ -65,8 +65,8 @@ __attribute__((always_inline)) static inline void release_watched(void *block, s
     if (heap.misuse_count == misuse_count) {
         if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
             memset(block, heap.options.fill, size);
-        if (heap_is_bare_and_single() && heap_is_in_first(block))
-            heap_note_freed(&heap.shards[0], ffalloc_release(heap.shards[0].pool, block));
+        if (heap_is_recorded_and_single() && heap_is_in_first(block))
+            heap_release(&heap.shards[0], block);
         else
             heap_free(block);
     }

@@ -71,7 +71,7 @@ static void reset_inbox(struct shard *shard)
     for (; inbox->head != inbox->tail; inbox_drop(inbox)) {
         void *block = inbox_next(inbox);
         if (block)
-            heap_note_freed(shard, ffalloc_release(shard->pool, block));
+            heap_release(shard, block);
     }
 }
 
