@@ -43,6 +43,7 @@ struct shard {
     unsigned char *start;        /* of the shard's part of the arena */
     size_t freed_size;           /* bytes ever freed, as of the last time that counted (purge.c) */
     size_t most_used;            /* bytes, of the looks since memory was last given back */
+    size_t high_water_size;      /* bytes, when it was */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
     struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));

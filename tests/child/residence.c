@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the resident memory does: it shrinks when blocks are freed, malloc_trim gives the rest
- * back, calloc touches nothing, and a loop over one large block does not fault each time.
+ * What the resident memory does: it shrinks when blocks are freed, or when the heap grows beside
+ * holes that are too small, malloc_trim gives the rest back, calloc touches nothing, and a loop
+ * over one large block does not fault each time.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -41,8 +42,36 @@ static void check(int condition, const char *what, long is, long limit)
 
 static void (*volatile release)(void *block) = free;
 
+/* 16 MB, of which three quarters become holes of 24 KiB; then 16 MB of blocks that do not fit
+ * there.
+ */
+static void grow_beside_holes(void)
+{
+    long start = resident_kib();
+    int count = BLOCKS / 10;
+    void **large = blocks + count;
+    for (int i = 0; i < count; i++)
+        blocks[i] = memset(malloc(SIZE), 1, SIZE);
+    for (int i = 0; i < count; i++)
+        if (i % 4)
+            release(blocks[i]);
+    for (int i = 0; i < 256; i++)
+        large[i] = memset(malloc(SIZE * 8), 1, SIZE * 8);
+    for (int i = 0; i < 128; i++)
+        release(large[i]);
+    long grown = resident_kib();
+    check(grown - start < 20000, "grown beside holes, resident KiB", grown - start, 20000);
+    for (int i = 128; i < 256; i++)
+        release(large[i]);
+    for (int i = 0; i < count; i += 4)
+        release(blocks[i]);
+}
+
 int main(void)
 {
+    grow_beside_holes();
+    malloc_trim(0);
+
     long start = resident_kib();
     for (int i = 0; i < BLOCKS; i++)
         blocks[i] = memset(malloc(SIZE), 1, SIZE);
