@@ -31,7 +31,11 @@ __attribute__((noinline)) static size_t usable_size_long(void *block)
 /* Some programs ask twice in the life of a block. */
 EXPORT size_t malloc_usable_size(void *block)
 {
-    size_t size = heap.plain_pool ? heap_peek(block) : 0;
+    size_t size = 0;
+    if (heap_is_plain_and_single())
+        size = peek_usable_size(heap.plain_pool, block);
+    else if (heap.plain_pool)
+        size = heap_peek(block);
     return size > 0 ? size : usable_size_long(block);
 }
 

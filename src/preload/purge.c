@@ -6,11 +6,11 @@
  * use, and gives back the pages inside its holes of HOLE_SIZE and more in two cases.
  *   - Less is in use, by SHRINK, or by an eighth if that is more, than at one of the looks before.
  *     So a process whose use shrinks gets smaller, and one whose use comes and goes keeps its
- * pages: a fresh one costs more than a hundred calls (2.7 microseconds on the virtual machine of
- *     bench/README.md).
+ *     pages: a fresh one costs more than a hundred calls (2.7 microseconds on the virtual machine
+ *     of bench/README.md).
  *   - The blocks reach farther than ever, by GROWTH, or by an eighth if that is more, than when
- * memory was last given back: what is asked for does not fit into the holes, and fresh pages are
- * touched beside theirs. (z3 takes 358 MiB instead of 368 so, with glibc's malloc 359.)
+ *     memory was last given back: what is asked for does not fit into the holes, and fresh pages
+ *     are touched beside theirs. (z3 takes 358 MiB instead of 368 so, with glibc's malloc 359.)
  *
  * Before, memory was given back for every 32 MiB freed, whatever was allocated meanwhile: a quarter
  * of the time of sqlite's trace, an eighth of g++'s.
