@@ -38,7 +38,7 @@ enum ffalloc_error {
 /*
  * Called instead of carrying out a call whose pointer is wrong; the pool is unchanged, and the
  * hook must leave it so. If it returns, the call returns as if it had failed (NULL, false, 0, or
- * nothing done). What the block of another pool is, FFALLOC_FOREIGN_POINTER, it may free there.
+ * nothing done). A block of another pool, a FFALLOC_FOREIGN_POINTER, it may free there.
  */
 typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,
                               enum ffalloc_error kind);
