@@ -45,8 +45,8 @@ typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,
 
 /*
  * Called when a request cannot be served, as the last thing that its call does with the pool. The
- * call returns what the hook returns: NULL, or memory from elsewhere, as a block of another pool; or
- * of this one, if the hook freed something there and asks again. Units: bytes.
+ * call returns what the hook returns: NULL, or memory from elsewhere, as a block of another pool;
+ * or of this one, if the hook freed something there and asks again. Units: bytes.
  */
 typedef void *ffalloc_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
 

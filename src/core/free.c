@@ -164,26 +164,22 @@ __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *poo
     size_t run = words[-1].starts;
     size_t first = leaf - (run >> 1);
     size_t hole = first - (first > 0 && (ptrdiff_t)pool->leaves[first - 1].used > 0);
-    if (run & RUN_OF_BLOCK || !large_is_loose(pool, first_granule_of(hole), 0)) {
-        ffalloc_blocks_release(pool, start);
-        return;
-    }
-    size_t count = used_from(words->used ^ above, start);
-    if (above) {
-        note_freed(pool, count);
-        words->used = above;
-        return;
-    }
     struct leaf *next = words + 1;
-    size_t over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
-    size_t next_used = next->used & -((size_t)1 << over);
-    if (!next_used) {
+    size_t over = 0;
+    size_t beyond = above; /* what is used after the hole, in the leaf where it ends */
+    if (!above) {
+        over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
+        beyond = next->used & -((size_t)1 << over);
+    }
+    if (run & RUN_OF_BLOCK || !beyond || !large_is_loose(pool, first_granule_of(hole), 0)) {
         ffalloc_blocks_release(pool, start);
         return;
     }
-    note_freed(pool, count + over);
-    words->used = 0;
-    next->used = next_used;
+    note_freed(pool, used_from(words->used ^ above, start) + over);
+    words->used = above;
+    if (above)
+        return;
+    next->used = beyond;
     map_mark_run(pool, first, leaf + 1, RUN_OF_HOLE);
     index_blank(pool, leaf, hole);
 }

@@ -41,7 +41,10 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
     pool->failed_count++;
     FFALLOC_TRACE_FAIL(pool, size);
     note_request(pool, size);
-    return pool->on_out_of_memory ? pool->on_out_of_memory(pool, size, alignment) : NULL;
+    void *block = pool->on_out_of_memory ? pool->on_out_of_memory(pool, size, alignment) : NULL;
+    if (block)
+        pool->is_zeroed = false; /* calloc cannot tell what it has */
+    return block;
 }
 
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
@@ -50,14 +53,14 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &total))
         return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
     size_t fresh_off = bytes_of(pool, pool->high_water_granules);
-    uint32_t failed_count = pool->failed_count;
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
     size_t off = (size_t)(block - pool->blocks);
-    bool is_zeroed = pool->is_zeroed && pool->failed_count == failed_count; /* or the hook's */
-    if (is_zeroed && off + total > fresh_off)
-        total = off < fresh_off ? fresh_off - off : 0;
+    if (pool->is_zeroed && off >= fresh_off)
+        return block;
+    if (pool->is_zeroed && total > fresh_off - off)
+        total = fresh_off - off;
     memset(block, 0, total);
     return block;
 }
