@@ -42,8 +42,8 @@ struct shard {
     struct ffalloc_pool *pool;   /* NULL until first used */
     unsigned char *start;        /* of the shard's part of the arena */
     size_t freed_size;           /* bytes ever freed, as of the last time that counted (purge.c) */
-    size_t most_used;            /* bytes, of the looks since memory was last given back */
-    size_t high_water_size;      /* bytes, when it was */
+    size_t most_used;            /* bytes, of the looks since less was in use (purge.c) */
+    size_t high_water_size;      /* bytes, when memory was last given back */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
     struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));

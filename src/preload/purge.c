@@ -22,7 +22,7 @@
 /* Bytes. */
 #define PURGE_STEP ((size_t)4 << 20)
 #define HOLE_SIZE  ((size_t)16 << 10)
-#define SHRINK     ((size_t)64 << 20)
+#define SHRINK     ((size_t)48 << 20)
 #define GROWTH     ((size_t)4 << 20)
 
 void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end)
@@ -71,7 +71,6 @@ static bool purge_holes(struct shard *shard, size_t least_size)
     struct purge purge = {(unsigned char *)marks.blocks + marks.high_water_size, false};
     ffalloc_walk_holes(shard->pool, least_size, purge_hole, &purge);
     shard->freed_size = peek_freed_size(shard->pool);
-    shard->most_used = marks.used_size;
     shard->high_water_size = marks.high_water_size;
     return purge.has_purged;
 }
@@ -94,7 +93,10 @@ void heap_look(struct shard *shard)
         shard->most_used = marks.used_size;
     size_t shrunk = shard->most_used - marks.used_size;
     size_t grown = marks.high_water_size - shard->high_water_size;
-    if (is_much(shrunk, SHRINK, shard->most_used) || is_much(grown, GROWTH, shard->high_water_size))
+    bool has_shrunk = is_much(shrunk, SHRINK, shard->most_used);
+    if (has_shrunk)
+        shard->most_used = marks.used_size;
+    if (has_shrunk || is_much(grown, GROWTH, shard->high_water_size))
         purge_holes(shard, HOLE_SIZE);
 }
 
