@@ -46,6 +46,12 @@ class Misuse(TestCase):
                 self.assertIn("end", process.stdout)
                 self.check_line(process, pattern)
 
+    def test_free_of_what_lies_behind_the_pool(self):
+        process = run([FAULT, "behind-pool-free"], FFALLOC_POOL="64K", FFALLOC_VERBOSE="0",
+                      FFALLOC_ON_ERROR="report")
+        self.assert_ends_well(process)
+        self.check_line(process, r"free of 0x\w+, which is not a block of this heap")
+
     def test_good_use_says_nothing(self):
         for fault in ("none", "realloc-good"):
             process = run([FAULT, fault])

@@ -263,8 +263,8 @@ void *heap_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t align
 /* Frees a block of another shard than the home, or reports it. */
 void heap_free_elsewhere(void *block);
 
-/* misuse.c: one line about a wrong pointer, then abort or go on. A pointer outside the first shard
- * comes here from free's usual case, and may be another's. */
+/* misuse.c: one line about a wrong pointer, then abort or go on. A pointer that the first shard is
+ * asked to free and is not in its range comes from free's usual case, and may be another's. */
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind);
 void heap_report_foreign(const void *address);
 

@@ -30,8 +30,8 @@ static void tell_double_free(const void *address, const struct ffalloc_block *ho
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
 {
     struct ffalloc_block block;
-    if (kind == FFALLOC_FOREIGN_POINTER && !heap_call && heap_is_plain_and_single() &&
-        !heap_is_in_first(address)) {
+    if (kind == FFALLOC_FOREIGN_POINTER && pool == heap.plain_pool &&
+        heap_shard_of(address) != &heap.shards[0]) {
         heap_free_elsewhere((void *)(uintptr_t)address);
         return;
     }

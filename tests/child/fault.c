@@ -137,6 +137,15 @@ static void wild_free(void)
     release((void *)(uintptr_t)0x1000);
 }
 
+/* With FFALLOC_POOL: behind the last granule, in what is left of its page. */
+static void behind_pool_free(void)
+{
+    char *end = block;
+    for (char *next; (next = malloc(16)) != NULL;)
+        end = next + 16;
+    release(end + 256);
+}
+
 static void realloc_freed(void)
 {
     char *stale = block;
@@ -195,6 +204,7 @@ static const struct {
     {"misaligned-free", misaligned_free},
     {"foreign-free", foreign_free},
     {"wild-free", wild_free},
+    {"behind-pool-free", behind_pool_free},
     {"realloc-freed", realloc_freed},
     {"realloc-interior", realloc_interior},
     {"usable-size-freed", usable_size_freed},
