@@ -21,8 +21,7 @@ void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, si
 
 #endif
 
-/* Frees the block that starts at `start`: makes it a hole, merged with one on either side. Returns
- * its bytes. */
+/* Frees the block that starts at `start`: makes it a hole, merged with one on either side. */
 void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start);
 
 /* The same of the granules from `from` on of the block from `start` to `end`, which stays. */

@@ -9,7 +9,7 @@
 
 #if FFALLOC_SMALL
 
-static void release(struct ffalloc_pool *pool, void *block)
+void ffalloc_free(struct ffalloc_pool *pool, void *block)
 {
     size_t start;
     if (!decode(pool, block, &start)) {
@@ -22,8 +22,8 @@ static void release(struct ffalloc_pool *pool, void *block)
 
 #else
 
-/* A free made a hole in `leaf` what it is: of `hole_count` granules, or more if that is SATURATED.
- */
+/* A free made a hole in `leaf` what it is: of `hole_count` granules, or of more, if that is
+ * SATURATED. */
 HOT void index_freed(struct ffalloc_pool *pool, size_t leaf, size_t hole_count)
 {
     hints_lower(pool, leaf, hole_count);
@@ -217,8 +217,7 @@ HOT size_t place_of(size_t granule, size_t bit)
     return WORD_LOG2 == 6 ? lowest_bit(bit) : granule & (WORD_BITS - 1);
 }
 
-/* Frees a block of `pool`, if it is one. */
-HOT void release(struct ffalloc_pool *pool, void *block)
+void ffalloc_free(struct ffalloc_pool *pool, void *block)
 {
     size_t start = granule_of(pool, block);
     if (start >= pool->granule_count) { /* NULL, too */
@@ -252,11 +251,6 @@ HOT void release(struct ffalloc_pool *pool, void *block)
 }
 
 #endif
-
-void ffalloc_free(struct ffalloc_pool *pool, void *block)
-{
-    release(pool, block);
-}
 
 size_t ffalloc_release(struct ffalloc_pool *pool, void *block)
 {

@@ -73,8 +73,8 @@ void ffalloc_index_init(struct ffalloc_pool *pool);
  * learn it. */
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count);
 
-/* Passes on to the levels above levels[1] that a byte there, over `leaf`, was raised to `largest`.
- */
+/* Passes on to the levels above levels[1] that a byte there, over `leaf`, is now `largest`, which
+ * is more than it was. */
 void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned largest);
 
 /* Passes on to the levels above, now or later, that the largest of the leaves' bytes below a node

@@ -14,7 +14,7 @@ static inline struct leaf peek_leaf(const struct leaf *leaf)
                          __atomic_load_n(&leaf->starts, __ATOMIC_RELAXED)};
 }
 
-/* Bytes given back since the pool was made. */
+/* Bytes given back since the pool was made; needs FFALLOC_STATISTICS. */
 static inline size_t peek_freed_size(const struct ffalloc_pool *pool)
 {
     return bytes_of(pool, pool->granted_granules - used_granules(pool));

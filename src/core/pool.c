@@ -57,10 +57,12 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     if (!block)
         return NULL;
     size_t off = (size_t)(block - pool->blocks);
-    if (pool->is_zeroed && off >= fresh_off)
-        return block;
-    if (pool->is_zeroed && total > fresh_off - off)
-        total = fresh_off - off;
+    if (pool->is_zeroed) {
+        if (off >= fresh_off)
+            return block;
+        if (total > fresh_off - off)
+            total = fresh_off - off;
+    }
     memset(block, 0, total);
     return block;
 }

@@ -24,12 +24,18 @@ static void *aligned_refused(const char *call, size_t alignment, size_t size)
                                         : aligned_long(call, alignment, size);
 }
 
-__attribute__((noinline)) static void *aligned_plainly(const char *call, size_t alignment,
-                                                       size_t size)
+static inline void *serve_aligned(const char *call, size_t alignment, size_t size)
 {
     heap_call = call;
     void *block = ffalloc_aligned_alloc(heap.plain_pool, alignment, size);
     heap_call = NULL;
+    return block;
+}
+
+__attribute__((noinline)) static void *aligned_plainly(const char *call, size_t alignment,
+                                                       size_t size)
+{
+    void *block = serve_aligned(call, alignment, size);
     return likely(block) ? block : aligned_refused(call, alignment, size);
 }
 
@@ -56,9 +62,12 @@ static inline int give(void **result, void *block)
 __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_t alignment,
                                                             size_t size)
 {
-    int saved = errno;
-    void *block = aligned_plainly("posix_memalign", alignment, size);
-    errno = saved;
+    void *block = serve_aligned("posix_memalign", alignment, size);
+    if (!likely(block)) {
+        int saved = errno;
+        block = aligned_refused("posix_memalign", alignment, size);
+        errno = saved;
+    }
     return give(result, block);
 }
 

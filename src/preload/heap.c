@@ -180,7 +180,7 @@ static void *serve(enum kind kind, size_t alignment, size_t size)
     size_t first = (size_t)(heap_find_home() - heap.shards);
     void *block = NULL;
     const char *call = heap_call;
-    heap_call = "malloc";
+    heap_call = "malloc"; /* heap_on_out_of_memory leaves the rest to this loop */
     for (size_t i = 0; i < heap.shard_count && !block; i++)
         block = serve_from(&heap.shards[(first + i) % heap.shard_count], kind, alignment, size);
     heap_call = call;
@@ -271,13 +271,10 @@ void heap_free(void *block)
     if (!shard)
         return;
     heap_lock(shard);
-    if (!heap.watchers.asan) {
-        heap_release(shard, block);
-    } else {
-        size_t size = ffalloc_release(shard->pool, block);
-        if (size > 0)
-            annotate_forbid(heap.watchers, block, size);
-    }
+    size_t size = ffalloc_release(shard->pool, block);
+    if (heap.watchers.asan && size > 0)
+        annotate_forbid(heap.watchers, block, size);
+    heap_note_freed(shard);
     heap_check(shard);
     heap_unlock(shard);
 }

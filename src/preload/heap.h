@@ -150,8 +150,7 @@ static inline void heap_unlock(struct shard *shard)
         lock_give(&shard->lock);
 }
 
-/* Gives memory of large holes back if much less is in use than was, the shard's lock being held
- * (purge.c). */
+/* Gives memory of holes back if it is time to (purge.c), the shard's lock being held. */
 void heap_look(struct shard *shard);
 
 /* Zeroes a block, of which nothing from `touched_end` on was ever touched, by pages. */
@@ -161,17 +160,22 @@ void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end);
 bool heap_trim(void);
 
 /* Counts a call of free; returns whether it is time to look. */
-static inline bool heap_note_freed(struct shard *shard)
+static inline bool heap_is_look_due(struct shard *shard)
 {
     return __builtin_expect(--shard->frees_to_look == 0, 0);
+}
+
+static inline void heap_note_freed(struct shard *shard)
+{
+    if (heap_is_look_due(shard))
+        heap_look(shard);
 }
 
 /* Frees a block of the shard, the lock being held. */
 static inline void heap_release(struct shard *shard, void *block)
 {
     ffalloc_free(shard->pool, block);
-    if (heap_note_freed(shard))
-        heap_look(shard);
+    heap_note_freed(shard);
 }
 
 /*

@@ -80,7 +80,7 @@ __attribute__((noinline)) static void release_and_look(void *block)
 __attribute__((always_inline)) static inline void release(void *block)
 {
     if (heap_is_plain_and_single()) {
-        if (heap_note_freed(&heap.shards[0]))
+        if (heap_is_look_due(&heap.shards[0]))
             release_and_look(block);
         else
             ffalloc_free(heap.plain_pool, block);

@@ -2,8 +2,8 @@
 /*
  * Memory goes back to the system.
  *
- * Each time that PURGE_STEP bytes or a few blocks more were freed, a shard looks at how much is in
- * use, and gives back the pages inside its holes of HOLE_SIZE and more in two cases.
+ * When PURGE_STEP bytes were freed, or at most FREES_TO_LOOK blocks more, a shard looks at how much
+ * is in use, and gives back the pages inside its holes of HOLE_SIZE and more in two cases.
  *   - Less is in use, by SHRINK, or by an eighth if that is more, than at one of the looks before.
  *     So a process whose use shrinks gets smaller, and one whose use comes and goes keeps its
  *     pages: a fresh one costs more than a hundred calls (2.7 microseconds on the virtual machine

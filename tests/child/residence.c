@@ -42,9 +42,7 @@ static void check(int condition, const char *what, long is, long limit)
 
 static void (*volatile release)(void *block) = free;
 
-/* 16 MB, of which three quarters become holes of 24 KiB; then 16 MB of blocks that do not fit
- * there.
- */
+/* 16 MB, of which three quarters become holes of 24 KiB; then 16 MB of blocks that are larger. */
 static void grow_beside_holes(void)
 {
     long start = resident_kib();
