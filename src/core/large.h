@@ -142,6 +142,12 @@ static inline enum loose large_remove(struct ffalloc_pool *pool, size_t start, s
     return place;
 }
 
+/* The loose hole that starts in `leaf` is to start in `rest`. */
+HOT void large_move(struct ffalloc_pool *pool, size_t leaf, size_t rest)
+{
+    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)rest;
+}
+
 /* The hole from `start` to `end` is to start at `rest`. */
 HOT void large_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t end)
 {

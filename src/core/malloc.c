@@ -43,6 +43,35 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
     return block;
 }
 
+#if HAS_HINTS
+
+/* Places a block at the front of a loose hole that ends in `last`, of which all that is left starts
+ * in another leaf and is large. */
+__attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, size_t start,
+                                                    size_t last, size_t count, size_t size)
+{
+    size_t leaf = leaf_of(start);
+    size_t rest = start + count;
+    size_t rest_leaf = leaf_of(rest);
+    size_t bit = bit_of(start);
+    struct leaf *words = map_leaf_to_write(pool, leaf);
+    large_move(pool, leaf, rest_leaf);
+    void *block = note_placed(pool, start, count, size);
+    words->starts |= bit;
+    words->used |= -bit;
+    map_mark_run(pool, leaf + 1, rest_leaf, RUN_OF_BLOCK);
+    if (bits_below(rest))
+        pool->leaves[rest_leaf] = (struct leaf){bits_below(rest), 0};
+    map_mark_run(pool, rest_leaf + (bits_below(rest) != 0), last, RUN_OF_HOLE);
+    index_gained(pool, rest_leaf, SATURATED);
+    if (leaf >> FANOUT_LOG2 != rest_leaf >> FANOUT_LOG2)
+        return ffalloc_after_last(pool, leaf, 0, block);
+    pool->levels[0][leaf] = (uint8_t)mask_longest(~words->used);
+    return block;
+}
+
+#endif
+
 __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
                                                     size_t size)
 {
@@ -50,6 +79,10 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
     size_t start = ffalloc_large_next(pool, 0, count, &end);
     if (start == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
+#if HAS_HINTS
+    if (large_is_loose(pool, start, end) && end - start - count >= LARGE)
+        return malloc_loose(pool, start, leaf_of(end), count, size);
+#endif
     return ffalloc_place(pool, start, end, count, size);
 }
 
@@ -75,6 +108,10 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
     size_t run = words[1].starts >> 1; /* M3 */
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf + 1) - here;
+#if HAS_HINTS
+    if (count >= here && run > 2 * LARGE / WORD_BITS && large_is_loose(pool, start, 0))
+        return malloc_loose(pool, start, leaf + 1 + run, count, size);
+#endif
     if (count >= here || !is_loose_and_long(pool, start, leaf + 1, run))
         return malloc_to_blank(pool, leaf, count, size);
     size_t bit = start_last(words, here);
