@@ -95,6 +95,13 @@ HOT size_t first_below(const struct ffalloc_pool *pool, unsigned level, size_t i
     return idx;
 }
 
+/* Whether the tree has a hole of at least `count` granules. */
+HOT bool is_in_tree(const struct ffalloc_pool *pool, size_t count)
+{
+    const uint32_t *top = page_level(pool, pool->page_level_count - 1u);
+    return words_first(top, 0, large_least(count)) < PAGE_FANOUT;
+}
+
 /* The first of all pages. NOT_FOUND if no word is at least `least`. */
 HOT size_t first_page(const struct ffalloc_pool *pool, uint32_t least, size_t limit)
 {
@@ -122,8 +129,8 @@ __attribute__((noinline)) static size_t next_page(const struct ffalloc_pool *poo
 
 /* The start of the lowest hole in the tree of at least `count` granules, from leaf `from` on, or
  * NOT_FOUND; or, if there is none below granule `limit`, any number above that. */
-HOT size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit,
-                        size_t *end)
+APART size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t count, size_t limit,
+                          size_t *end)
 {
     uint32_t least = large_least(count);
     size_t last = large_page(limit);
@@ -171,15 +178,17 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
         return NOT_FOUND;
     size_t loose_end = 0;
     size_t loose = next_loose(pool, from, count, &loose_end);
-    size_t start = next_in_tree(pool, from, count, loose, end);
-    if (start < loose)
-        return start;
+    if (!HAS_HINTS || is_in_tree(pool, count)) {
+        size_t start = next_in_tree(pool, from, count, loose, end);
+        if (start < loose)
+            return start;
+    }
     if (loose != NOT_FOUND) {
         *end = loose_end;
         return loose;
     }
     *end = pool->granule_count;
-    start = map_hole_start(pool, *end);
+    size_t start = map_hole_start(pool, *end);
     return *end - start >= count && leaf_of(start) >= from ? start : NOT_FOUND;
 }
 
