@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 INBOX = pathlib.Path(__file__).with_name("inbox.pml").read_text()
+LOCK = pathlib.Path(__file__).with_name("lock.pml").read_text()
 TURN = pathlib.Path(__file__).with_name("turn.pml").read_text()
 
 
@@ -27,8 +28,9 @@ class Models(unittest.TestCase):
         self.assertEqual(model.count(old), 1)
         self.assertGreater(count_errors(model.replace(old, new)), 0)
 
-    def test_both_hold(self):
+    def test_all_hold(self):
         self.assertEqual(count_errors(INBOX), 0)
+        self.assertEqual(count_errors(LOCK), 0)
         self.assertEqual(count_errors(TURN), 0)
 
     def test_an_inbox_one_slot_too_full_is_found(self):
@@ -39,6 +41,16 @@ class Models(unittest.TestCase):
 
     def test_a_slot_that_is_not_emptied_is_found(self):
         self.assert_found(INBOX, "slots[head % SLOTS] = 0;", "skip;")
+
+    def test_a_sleep_without_a_barrier_is_found(self):
+        self.assert_found(LOCK, "drain(i); i++", "i++")
+
+    def test_a_sleep_without_another_try_is_found(self):
+        self.assert_found(LOCK, "od;\n            try(is_mine);", "od;")
+
+    def test_a_second_sleep_that_is_not_told_is_found(self):
+        once = "if :: i == THREADS -> skip :: else -> sleepers = 1 fi;"
+        self.assert_found(LOCK, "            sleepers = 1;", once)
 
     def test_a_look_while_the_lock_is_held_is_found(self):
         self.assert_found(TURN, ":: state == 0 ->\n            if", ":: true ->\n            if")

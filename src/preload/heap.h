@@ -228,11 +228,9 @@ static inline bool heap_leave_to_owner(void *block)
 
 /* The size of a live block as its shard's map has it, without the lock; 0 if it cannot be told so.
  * The bits of such a block do not change, but its end is told by what follows it. */
-static inline size_t heap_peek(const void *block)
+static inline size_t heap_peek(const struct shard *shard, const void *block)
 {
-    struct shard *shard = heap_shard_of(block);
-    const struct ffalloc_pool *pool =
-        shard ? __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE) : NULL;
+    const struct ffalloc_pool *pool = __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE);
     unsigned turn;
     if (!pool || !turn_is_none(&shard->lock, &shard->turn, &turn) || inbox_next(&shard->inbox))
         return 0;

@@ -28,15 +28,29 @@ __attribute__((noinline)) static size_t usable_size_long(void *block)
     return size;
 }
 
+__attribute__((noinline)) static size_t usable_size_elsewhere(void *block)
+{
+    const struct shard *shard = heap.plain_pool ? heap_shard_of(block) : NULL;
+    size_t size = shard ? heap_peek(shard, block) : 0;
+    return size > 0 ? size : usable_size_long(block);
+}
+
+__attribute__((noinline)) static size_t usable_size_at_home(const struct shard *home, void *block)
+{
+    size_t size = heap_peek(home, block);
+    return size > 0 ? size : usable_size_long(block);
+}
+
 /* Some programs ask twice in the life of a block. */
 EXPORT size_t malloc_usable_size(void *block)
 {
-    size_t size = 0;
-    if (heap_is_plain_and_single())
-        size = peek_usable_size(heap.plain_pool, block);
-    else if (heap.plain_pool)
-        size = heap_peek(block);
-    return size > 0 ? size : usable_size_long(block);
+    if (heap_is_plain_and_single()) {
+        size_t size = peek_usable_size(heap.plain_pool, block);
+        return size > 0 ? size : usable_size_long(block);
+    }
+    const struct shard *home = heap_plain_home;
+    return home && heap_is_in_home(home, block) ? usable_size_at_home(home, block)
+                                                : usable_size_elsewhere(block);
 }
 
 /* arena: what was ever placed up to the high-water mark; the mark's holes are the free blocks. */

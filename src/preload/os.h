@@ -28,11 +28,16 @@ void os_purge(void *address, size_t size);
 /* Makes whole pages of a reservation read-only, or writable again. */
 void os_protect(void *address, size_t size, bool is_read_only);
 
-/* Sleeps while *word is `value`, or less long. Keeps errno. */
-void os_wait(unsigned *word, unsigned value);
+/* Sleeps while *word is `value`, or less long: a millisecond if brief. Keeps errno. */
+void os_wait(unsigned *word, unsigned value, bool is_brief);
 
 /* Wakes one thread that sleeps on `word`. Keeps errno. */
 void os_wake(unsigned *word);
+
+/* Makes every thread of the process pass a memory barrier; false if the system cannot. Keeps errno.
+ * os_prepare_barrier, called once before, makes it faster, and is itself fast with one thread. */
+bool os_barrier(void);
+void os_prepare_barrier(void);
 
 /* Writes all of `text` to a descriptor, in one call if it can. Keeps errno. */
 void os_write(int descriptor, const char *text, size_t length);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/auxv.h>
@@ -54,10 +55,11 @@ void os_protect(void *address, size_t size, bool is_read_only)
     mprotect(address, size, is_read_only ? PROT_READ : PROT_READ | PROT_WRITE);
 }
 
-void os_wait(unsigned *word, unsigned value)
+void os_wait(unsigned *word, unsigned value, bool is_brief)
 {
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    const struct timespec millisecond = {0, 1000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, is_brief ? &millisecond : NULL, NULL, 0);
     errno = saved;
 }
 
@@ -66,6 +68,26 @@ void os_wake(unsigned *word)
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = saved;
+}
+
+static bool membarrier(int command)
+{
+    int saved = errno;
+    bool is_done = syscall(SYS_membarrier, command, 0, 0) == 0;
+    errno = saved;
+    return is_done;
+}
+
+void os_prepare_barrier(void)
+{
+    membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}
+
+bool os_barrier(void)
+{
+    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
+           (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
+            membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
 }
 
 void os_write(int descriptor, const char *text, size_t length)

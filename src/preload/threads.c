@@ -79,7 +79,7 @@ static void end_fork_in_child(void)
 {
     end_fork();
     for (unsigned i = 0; i < heap.shard_count; i++) {
-        heap.shards[i].lock.state = 0;
+        heap.shards[i].lock = (struct lock){0, 0};
         reset_inbox(&heap.shards[i]);
         heap.shards[i].inbox.reader_count = &heap.shards[i] == heap_home;
     }
@@ -88,5 +88,6 @@ static void end_fork_in_child(void)
 void heap_start_threads(void)
 {
     has_exit_key = pthread_key_create(&exit_key, leave_home) == 0;
+    os_prepare_barrier();
     pthread_atfork(prepare_fork, end_fork_in_parent, end_fork_in_child);
 }
