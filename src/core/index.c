@@ -9,19 +9,14 @@
 /* The first node of levels[1] after `node` whose byte is at least `least`, or NOT_FOUND. */
 HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
-    for (unsigned level = 1;; level++) {
-        node++;
-        /* A node's first child is not looked at before the node. */
-        for (; (node & (FANOUT - 1)) == 0; level++)
-            node >>= FANOUT_LOG2;
-        if (level >= pool->level_count)
-            return NOT_FOUND;
+    for (unsigned level = 1; level < pool->level_count; level++) {
         unsigned position = (unsigned)node & (FANOUT - 1);
         size_t after;
-        if (node_find(pool->levels[level] + (node - position), position, least, &after))
-            return descend(pool, level, node + after, least);
+        if (node_find(pool->levels[level] + (node - position), position + 1, least, &after))
+            return descend(pool, level, node + 1 + after, least);
         node >>= FANOUT_LOG2;
     }
+    return NOT_FOUND;
 }
 
 size_t ffalloc_index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
