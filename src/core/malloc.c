@@ -60,8 +60,7 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
     words->starts |= bit;
     words->used |= -bit;
     map_mark_run(pool, leaf + 1, rest_leaf, RUN_OF_BLOCK);
-    if (bits_below(rest))
-        pool->leaves[rest_leaf] = (struct leaf){bits_below(rest), 0};
+    pool->leaves[rest_leaf] = (struct leaf){bits_below(rest), 0};
     map_mark_run(pool, rest_leaf + (bits_below(rest) != 0), last, RUN_OF_HOLE);
     index_gained(pool, rest_leaf, SATURATED);
     if (leaf >> FANOUT_LOG2 != rest_leaf >> FANOUT_LOG2)
