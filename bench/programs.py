@@ -222,15 +222,22 @@ def run_redis(name, command, environment):
 
 
 def measure(name, command, variables, peers):
-    """Medians of each allocator, interleaved."""
+    """What each round took with each allocator, interleaved."""
     run = run_redis if name == "redis-server" else run_command
-    usages = {peer: [] for peer in peers}
-    for _ in range(ROUNDS):
-        for peer, library in peers.items():
-            usages[peer].append(run(name, [str(w) for w in command], environment_with(library, **variables)))
+    return [
+        {peer: run(name, [str(w) for w in command], environment_with(library, **variables)) for peer, library in peers.items()}
+        for _ in range(ROUNDS)
+    ]
+
+
+WHATS = ("cpu", "wall", "rss")
+
+
+def ratios_to_glibc(rounds, peer):
+    """Medians of the ratios within each round: the clock drifts from one to the next."""
     return {
-        peer: {what: statistics.median(getattr(u, what) for u in taken) for what in ("cpu", "wall", "rss")}
-        for peer, taken in usages.items()
+        what: statistics.median(getattr(taken[peer], what) / getattr(taken["glibc"], what) for taken in rounds)
+        for what in WHATS
     }
 
 
@@ -238,7 +245,7 @@ def main(wanted):
     peers = find_peers()
     others = [peer for peer in peers if peer != "glibc"]
     results = {}
-    print("real programs: with glibc CPU seconds, wall seconds and peak RSS; then ratios to these")
+    print("real programs: with glibc CPU seconds, wall seconds and peak RSS, medians; then\nthe medians of the ratios to these within a round")
     print(f"{'program':14}{'CPU s':>7}{'wall s':>7}{'MiB':>6}" + "".join(f"{peer:>10} CPU wall  RSS" for peer in others))
     with tempfile.TemporaryDirectory() as folder:
         for name, (command, variables) in prepare(pathlib.Path(folder)).items():
@@ -247,11 +254,9 @@ def main(wanted):
             if not shutil.which(command[0]):
                 skipped(f"{name}: not installed")
                 continue
-            taken = measure(name, command, variables, peers)
-            base = taken["glibc"]
-            results[name] = {
-                peer: {what: taken[peer][what] / base[what] for what in base} for peer in others
-            }
+            rounds = measure(name, command, variables, peers)
+            base = {what: statistics.median(getattr(taken["glibc"], what) for taken in rounds) for what in WHATS}
+            results[name] = {peer: ratios_to_glibc(rounds, peer) for peer in others}
             row = f"{name:14}{base['cpu']:7.2f}{base['wall']:7.2f}{base['rss'] / 1024:6.0f}"
             for peer in others:
                 ratio = results[name][peer]
@@ -260,6 +265,6 @@ def main(wanted):
     for label, mean in (("geometric mean", geometric_mean), ("highest", max)):
         row = f"{label:34}"
         for peer in others:
-            cpu, wall, rss = (mean([r[peer][what] for r in results.values()]) for what in ("cpu", "wall", "rss"))
+            cpu, wall, rss = (mean([r[peer][what] for r in results.values()]) for what in WHATS)
             row += f"{cpu:14.2f} {wall:.2f} {rss:.2f}"
         print(row)
