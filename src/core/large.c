@@ -95,7 +95,7 @@ HOT size_t first_below(const struct ffalloc_pool *pool, unsigned level, size_t i
     return idx;
 }
 
-/* Whether the tree has a hole of at least `count` granules. */
+/* Whether the tree may have a hole of at least `count` granules. */
 HOT bool is_in_tree(const struct ffalloc_pool *pool, size_t count)
 {
     const uint32_t *top = page_level(pool, pool->page_level_count - 1u);

@@ -58,8 +58,8 @@ void os_protect(void *address, size_t size, bool is_read_only)
 void os_wait(unsigned *word, unsigned value, bool is_brief)
 {
     int saved = errno;
-    const struct timespec millisecond = {0, 1000000};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, is_brief ? &millisecond : NULL, NULL, 0);
+    const long millisecond[2] = {0, 1000000}; /* the system call's own struct timespec */
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, is_brief ? millisecond : NULL, NULL, 0);
     errno = saved;
 }
 
