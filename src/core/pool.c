@@ -52,19 +52,17 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
         return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
-    size_t fresh_off = bytes_of(pool, pool->high_water_granules);
+    unsigned char *fresh = (unsigned char *)address_of(pool, pool->high_water_granules);
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
-    size_t off = (size_t)(block - pool->blocks);
     if (pool->is_zeroed) {
-        if (off >= fresh_off)
+        if (block >= fresh)
             return block;
-        if (total > fresh_off - off)
-            total = fresh_off - off;
+        if (total > (size_t)(fresh - block))
+            total = (size_t)(fresh - block);
     }
-    memset(block, 0, total);
-    return block;
+    return memset(block, 0, total);
 }
 
 void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size)

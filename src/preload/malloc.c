@@ -117,6 +117,13 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
     release(block);
 }
 
+/* SIZE_MAX, which none has, for what overflows. */
+static inline size_t total_of(size_t count, size_t size)
+{
+    size_t total;
+    return __builtin_mul_overflow(count, size, &total) ? SIZE_MAX : total;
+}
+
 __attribute__((noinline)) static void *calloc_long(size_t size)
 {
     if (is_passed_through())
@@ -124,18 +131,25 @@ __attribute__((noinline)) static void *calloc_long(size_t size)
     return request_zeroed(size, CALLER);
 }
 
-__attribute__((noinline)) static void *calloc_plainly(struct ffalloc_pool *pool, size_t size)
+__attribute__((noinline)) static void *calloc_plainly(size_t count, size_t item_size)
 {
+    size_t size = total_of(count, item_size);
+    if (size >= CLEAR_BY_PURGE)
+        return calloc_long(size);
     heap_call = "calloc";
-    void *block = ffalloc_calloc(pool, 1, size);
+    void *block = ffalloc_calloc(heap.plain_pool, 1, size);
     heap_call = NULL;
     if (likely(block))
         return block;
     return heap_is_plain_and_one_pool() ? heap_refuse("calloc", size) : calloc_long(size);
 }
 
-__attribute__((noinline)) static void *calloc_at_home(struct shard *home, size_t size)
+__attribute__((noinline)) static void *calloc_at_home(struct shard *home, size_t count,
+                                                      size_t item_size)
 {
+    size_t size = total_of(count, item_size);
+    if (size >= CLEAR_BY_PURGE)
+        return calloc_long(size);
     heap_lock_surely(home);
     void *block = ffalloc_calloc(home->pool, 1, size);
     lock_give(&home->lock);
@@ -146,13 +160,11 @@ __attribute__((noinline)) static void *calloc_at_home(struct shard *home, size_t
 
 EXPORT void *calloc(size_t count, size_t size)
 {
-    size_t total;
-    if (__builtin_mul_overflow(count, size, &total))
-        total = SIZE_MAX;
-    if (heap_is_plain_and_single() && total < CLEAR_BY_PURGE)
-        return calloc_plainly(heap.plain_pool, total);
-    if (heap_plain_home && total < CLEAR_BY_PURGE)
-        return calloc_at_home(heap_plain_home, total);
+    if (heap_is_plain_and_single())
+        return calloc_plainly(count, size);
+    if (likely(heap_plain_home))
+        return calloc_at_home(heap_plain_home, count, size);
+    size_t total = total_of(count, size);
     if (!heap.watchers.valgrind)
         return calloc_long(total);
     LONG_WAY(total);
