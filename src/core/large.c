@@ -95,18 +95,17 @@ HOT size_t first_below(const struct ffalloc_pool *pool, unsigned level, size_t i
     return idx;
 }
 
-/* Whether the tree may have a hole of at least `count` granules. */
-HOT bool is_in_tree(const struct ffalloc_pool *pool, size_t count)
+/* The first of the top level's words that is at least `least`; PAGE_FANOUT if none is. */
+HOT unsigned top_first(const struct ffalloc_pool *pool, uint32_t least)
 {
-    const uint32_t *top = page_level(pool, pool->page_level_count - 1u);
-    return words_first(top, 0, large_least(count)) < PAGE_FANOUT;
+    return words_first(page_level(pool, pool->page_level_count - 1u), 0, least);
 }
 
 /* The first of all pages. NOT_FOUND if no word is at least `least`. */
 HOT size_t first_page(const struct ffalloc_pool *pool, uint32_t least, size_t limit)
 {
     unsigned top = pool->page_level_count - 1u;
-    unsigned child = words_first(page_level(pool, top), 0, least);
+    unsigned child = top_first(pool, least);
     return child < PAGE_FANOUT ? first_below(pool, top, child, least, limit) : NOT_FOUND;
 }
 
@@ -178,7 +177,7 @@ size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t c
         return NOT_FOUND;
     size_t loose_end = 0;
     size_t loose = next_loose(pool, from, count, &loose_end);
-    if (!HAS_HINTS || is_in_tree(pool, count)) {
+    if (!HAS_HINTS || top_first(pool, large_least(count)) < PAGE_FANOUT) {
         size_t start = next_in_tree(pool, from, count, loose, end);
         if (start < loose)
             return start;

@@ -128,6 +128,12 @@ static inline void large_add(struct ffalloc_pool *pool, size_t start, enum loose
     pool->loose[place] = (uint32_t)leaf_of(start);
 }
 
+/* The place of the loose hole that starts in `leaf`. */
+HOT enum loose large_place(const struct ffalloc_pool *pool, size_t leaf)
+{
+    return pool->loose[CARVED] == leaf ? CARVED : GROWN;
+}
+
 /* Takes out the large hole from `start` to `end`. Returns its place if it was loose, so that what
  * becomes of it can take that, else `otherwise`. */
 static inline enum loose large_remove(struct ffalloc_pool *pool, size_t start, size_t end,
@@ -137,7 +143,7 @@ static inline enum loose large_remove(struct ffalloc_pool *pool, size_t start, s
         large_put(pool, end, end);
         return otherwise;
     }
-    enum loose place = pool->loose[CARVED] == leaf_of(start) ? CARVED : GROWN;
+    enum loose place = large_place(pool, leaf_of(start));
     pool->loose[place] = NO_LEAF;
     return place;
 }
@@ -145,7 +151,7 @@ static inline enum loose large_remove(struct ffalloc_pool *pool, size_t start, s
 /* The loose hole that starts in `leaf` is to start in `rest`. */
 HOT void large_move(struct ffalloc_pool *pool, size_t leaf, size_t rest)
 {
-    pool->loose[pool->loose[CARVED] == leaf ? CARVED : GROWN] = (uint32_t)rest;
+    pool->loose[large_place(pool, leaf)] = (uint32_t)rest;
 }
 
 /* The hole from `start` to `end` is to start at `rest`. */

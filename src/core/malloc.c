@@ -61,7 +61,7 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
     words->used |= -bit;
     map_mark_run(pool, leaf + 1, rest_leaf, RUN_OF_BLOCK);
     pool->leaves[rest_leaf] = (struct leaf){bits_below(rest), 0};
-    map_mark_run(pool, rest_leaf + (bits_below(rest) != 0), last, RUN_OF_HOLE);
+    map_mark_run(pool, leaf_of(rest + WORD_BITS - 1), last, RUN_OF_HOLE);
     index_gained(pool, rest_leaf, SATURATED);
     if (leaf >> FANOUT_LOG2 != rest_leaf >> FANOUT_LOG2)
         return ffalloc_after_last(pool, leaf, 0, block);

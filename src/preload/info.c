@@ -28,16 +28,10 @@ __attribute__((noinline)) static size_t usable_size_long(void *block)
     return size;
 }
 
-__attribute__((noinline)) static size_t usable_size_elsewhere(void *block)
+/* With several threads; the shard is that of the block, or NULL. */
+__attribute__((noinline)) static size_t usable_size_in(const struct shard *shard, void *block)
 {
-    const struct shard *shard = heap.plain_pool ? heap_shard_of(block) : NULL;
     size_t size = shard ? heap_peek(shard, block) : 0;
-    return size > 0 ? size : usable_size_long(block);
-}
-
-__attribute__((noinline)) static size_t usable_size_at_home(const struct shard *home, void *block)
-{
-    size_t size = heap_peek(home, block);
     return size > 0 ? size : usable_size_long(block);
 }
 
@@ -48,9 +42,10 @@ EXPORT size_t malloc_usable_size(void *block)
         size_t size = peek_usable_size(heap.plain_pool, block);
         return size > 0 ? size : usable_size_long(block);
     }
-    const struct shard *home = heap_plain_home;
-    return home && heap_is_in_home(home, block) ? usable_size_at_home(home, block)
-                                                : usable_size_elsewhere(block);
+    const struct shard *shard = heap_plain_home;
+    if (!shard || !heap_is_in_home(shard, block))
+        shard = heap.plain_pool ? heap_shard_of(block) : NULL;
+    return usable_size_in(shard, block);
 }
 
 /* arena: what was ever placed up to the high-water mark; the mark's holes are the free blocks. */

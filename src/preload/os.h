@@ -34,10 +34,13 @@ void os_wait(unsigned *word, unsigned value, bool is_brief);
 /* Wakes one thread that sleeps on `word`. Keeps errno. */
 void os_wake(unsigned *word);
 
-/* Makes every thread of the process pass a memory barrier; false if the system cannot. Keeps errno.
- * os_prepare_barrier, called once before, makes it faster, and is itself fast with one thread. */
-bool os_barrier(void);
+/* To be called once before os_barrier, also for what is forked, while there is one thread: with
+ * more it takes milliseconds. Keeps errno. */
 void os_prepare_barrier(void);
+
+/* Makes every thread of the process pass a memory barrier; false if the system cannot. Keeps errno.
+ */
+bool os_barrier(void);
 
 /* Writes all of `text` to a descriptor, in one call if it can. Keeps errno. */
 void os_write(int descriptor, const char *text, size_t length);

@@ -85,9 +85,7 @@ void os_prepare_barrier(void)
 
 bool os_barrier(void)
 {
-    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
-           (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
-            membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
+    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
 void os_write(int descriptor, const char *text, size_t length)
