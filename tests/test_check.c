@@ -157,7 +157,7 @@ static void low_node(struct ffalloc_pool *pool)
 static void high_node(struct ffalloc_pool *pool)
 {
 #if HAS_HINTS
-    pool->stale[0] = NO_LEAF;
+    pool->stale = NO_LEAF;
 #endif
     pool->levels[1][0] = 254;
 }
@@ -364,8 +364,17 @@ Test(check, finds_a_wrong_byte_for_the_only_node)
     struct ffalloc_pool *pool = ffalloc_init(memory, 2000);
     struct ffalloc_fault fault = {"none", 0};
     cr_assert(ffalloc_check(pool, &fault));
-    pool->lone_node--;
+    pool->lone[0]--;
     cr_assert(!ffalloc_check(pool, &fault) && strcmp(fault.rule, "X2") == 0, "%s", fault.rule);
+}
+
+Test(check, finds_a_wrong_byte_for_the_only_leaf)
+{
+    struct ffalloc_pool *pool = ffalloc_init(memory, 300);
+    struct ffalloc_fault fault = {"none", 0};
+    cr_assert(ffalloc_check(pool, &fault) && leaf_of(pool->granule_count) == 0);
+    pool->levels[0][0]--;
+    cr_assert(!ffalloc_check(pool, &fault) && strcmp(fault.rule, "X1") == 0, "%s", fault.rule);
 }
 
 #endif

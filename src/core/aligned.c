@@ -70,16 +70,22 @@ HOT bool has_no_fit(const struct leaf *words, const struct request *request)
     return !(~words->used & request->inner) && (!leaf_ends_in_hole(words) || words[1].used & 1);
 }
 
-/* The first leaf after `leaf` in which a hole of at least `count` granules starts. */
+/* The first leaf after `leaf` in which a hole of at least `count` granules starts: often the next.
+ */
 HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
+    leaf++;
     if (count > SATURATED)
-        return index_large(pool, leaf + 1, count);
+        return index_large(pool, leaf, count);
+    size_t node = leaf >> FANOUT_LOG2;
     unsigned position = (unsigned)leaf & (FANOUT - 1);
-    size_t after;
-    if (node_find(pool->levels[0] + (leaf - position), position + 1, (unsigned)count, &after))
-        return leaf + 1 + after;
-    return ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
+    if (position == 0)
+        return ffalloc_index_after(pool, node - 1, (unsigned)count);
+    if (pool->levels[0][leaf] >= count)
+        return leaf;
+    return index_in_node(pool, leaf, count, &leaf)
+               ? leaf
+               : ffalloc_index_after(pool, node, (unsigned)count);
 }
 
 /* Step 2 of the rule. */

@@ -22,7 +22,9 @@ static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
 #if !FFALLOC_SMALL
     pool->tree_pointers = (uint8_t)layout->tree_pointers;
     if (layout->level_count == 1)
-        pool->levels[1] = &pool->lone_node;
+        pool->levels[1] = pool->lone;
+    if (WORD_LOG2 == 6 && layout->leaf_count == 1)
+        pool->levels[0] = pool->lone;
 #endif
     pool->page_level_count = layout->page_level_count > 0;
     count = page_count_of(pool->granule_count);

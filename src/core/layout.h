@@ -45,7 +45,7 @@ static inline size_t layout_align_up(size_t size, size_t alignment)
 static inline struct layout layout_of(struct machine machine, size_t granules)
 {
     size_t word_size = (size_t)1 << machine.word_log2 >> 3;
-    unsigned fanout_log2 = FANOUT_LOG2_OF(machine.is_small);
+    unsigned fanout_log2 = FANOUT_LOG2_OF(machine.word_log2, machine.is_small);
     size_t fanout = (size_t)1 << fanout_log2;
     size_t entry_size = machine.is_small ? word_size / 2 : 1;
     struct layout layout = {(granules >> machine.word_log2) + 1, 0, 0, 0, 0, 0, 0};
@@ -66,6 +66,8 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
         count = count > PAGE_FANOUT ? padded >> PAGE_FANOUT_LOG2 : 0;
     }
     bool is_lone = layout.level_count == 1 && !machine.is_small;
+    if (fanout == 32 && layout.leaf_count == 1) /* then it is in the header (X3) */
+        nodes_size = 0;
     layout.tree_pointers = layout.level_count + is_lone;
     size_t pointers_size = (layout.tree_pointers + layout.page_level_count) * word_size;
     layout.leaves_off = layout_align_up(machine.header_size + pointers_size, 2 * word_size);

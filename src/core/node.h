@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A node of the tree of largest holes: FANOUT bytes, looked at all at once. With SSE2 or NEON that
- * is one register; else a few machine words, compared byte by byte in parallel by arithmetic, or on
- * Cortex-M4 and its like by instructions for four bytes at once. FFALLOC_PLAIN picks portable
- * arithmetic everywhere, for tests.
+ * A node of the tree of largest holes: FANOUT bytes, four machine words, looked at all at once.
+ * With SSE2 or NEON these are two registers; else words, compared byte by byte in parallel by
+ * arithmetic, or on Cortex-M4 and its like by instructions for four bytes at once. FFALLOC_PLAIN
+ * picks portable arithmetic everywhere, for tests.
  *
- * On AArch64 the replays of bash's and Jim's traces took 1 and 4 % fewer instructions with NEON
- * than with two machine words. With 32-bit words nodes of 8 bytes, and trees of a level more, took
- * 4 % more instructions on a Cortex-M4 over the embedded traces, nodes of 4 bytes 10 %.
+ * With 64-bit words nodes of 16 bytes took 2 to 6 % more instructions for redis's, sqlite's,
+ * gawk's, perl's, nginx's and vim's traces, and up to an eighth more branches were mispredicted;
+ * nodes of 64 bytes 2 % more on average. (Level 0 gains most: where a free or a malloc looks beyond
+ * a leaf.) With 32-bit words nodes of 8 bytes took 4 % more instructions on a Cortex-M4 over the
+ * embedded traces, of 4 bytes 10 %.
  */
 #ifndef FFALLOC_CORE_NODE_H
 #define FFALLOC_CORE_NODE_H
@@ -36,9 +38,9 @@
 #else
 #define HAS_NEON 0
 #endif
-#define FANOUT_LOG2_OF(is_small) ((is_small) ? 3u : 4u)
+#define FANOUT_LOG2_OF(word_log2, is_small) ((is_small) ? 3u : (word_log2)-1u)
 
-#define FANOUT_LOG2 FANOUT_LOG2_OF(FFALLOC_SMALL)
+#define FANOUT_LOG2 FANOUT_LOG2_OF(WORD_LOG2, FFALLOC_SMALL)
 #define FANOUT      (1u << FANOUT_LOG2)
 
 #if FFALLOC_SMALL
@@ -49,14 +51,25 @@
 #define _MM_MALLOC_H_INCLUDED
 #include <emmintrin.h>
 
+/* 16 of the node's bytes. */
+HOT __m128i half_node(const uint8_t *bytes)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
+/* A bit for each of 16 bytes: whether it is at least the bound's. */
+HOT size_t half_reach(const uint8_t *bytes, __m128i bound)
+{
+    __m128i half = half_node(bytes);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(half, bound), half));
+}
+
 /* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
  * to how far after `from` it is. */
 HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
     __m128i bound = _mm_set1_epi32((int)(least * 0x01010101u));
-    __m128i at_least = _mm_cmpeq_epi8(_mm_max_epu8(bytes, bound), bytes);
-    size_t found = (unsigned)_mm_movemask_epi8(at_least) >> from;
+    size_t found = (half_reach(node, bound) | half_reach(node + 16, bound) << 16) >> from;
     if (!found)
         return false;
     *after = lowest_bit(found);
@@ -75,45 +88,55 @@ static inline unsigned vector_max(__m128i bytes)
 /* The largest of the node's bytes. */
 HOT unsigned node_max(const uint8_t *node)
 {
-    return vector_max(_mm_loadu_si128((const __m128i *)(const void *)node));
+    return vector_max(_mm_max_epu8(half_node(node), half_node(node + 16)));
 }
 
 /* The largest of the node's bytes but one. */
 static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 {
-    static const uint8_t zero_at_15[2 * FANOUT - 1] = {
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)node);
-    const void *mask = zero_at_15 + (FANOUT - 1 - child);
-    return vector_max(_mm_and_si128(bytes, _mm_loadu_si128((const __m128i *)mask)));
+    static const uint8_t zero_at_15[31] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+                                           255, 255, 255, 255, 0,   255, 255, 255, 255, 255, 255,
+                                           255, 255, 255, 255, 255, 255, 255, 255, 255};
+    __m128i mask = half_node(zero_at_15 + 15 - child % 16);
+    __m128i its_half = _mm_and_si128(half_node(node + (child & 16)), mask);
+    return vector_max(_mm_max_epu8(its_half, half_node(node + (~child & 16))));
 }
 
 #elif HAS_NEON
 
 #include <arm_neon.h>
 
+/* A bit for each of 16 bytes, `bits` for 8 of them: whether it is at least the bound's. */
+HOT uint8x16_t half_reach(const uint8_t *bytes, uint8x16_t bound, uint8x16_t bits)
+{
+    return vandq_u8(vcgeq_u8(vld1q_u8(bytes), bound), bits);
+}
+
 HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
-    uint8x16_t at_least = vcgeq_u8(vld1q_u8(node), vdupq_n_u8((uint8_t)least));
-    uint8x8_t nibbles = vshrn_n_u16(vreinterpretq_u16_u8(at_least), 4); /* 4 bits for each byte */
-    size_t found = vget_lane_u64(vreinterpret_u64_u8(nibbles), 0) >> 2 * from >> 2 * from;
+    uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t bound = vdupq_n_u8((uint8_t)least);
+    uint8x16_t reach = vpaddq_u8(half_reach(node, bound, bits), half_reach(node + 16, bound, bits));
+    reach = vpaddq_u8(reach, reach);
+    reach = vpaddq_u8(reach, reach); /* a bit for each byte of the node */
+    size_t found = (size_t)vgetq_lane_u32(vreinterpretq_u32_u8(reach), 0) >> from;
     if (!found)
         return false;
-    *after = lowest_bit(found) >> 2;
+    *after = lowest_bit(found);
     return true;
 }
 
 HOT unsigned node_max(const uint8_t *node)
 {
-    return vmaxvq_u8(vld1q_u8(node));
+    return vmaxvq_u8(vmaxq_u8(vld1q_u8(node), vld1q_u8(node + 16)));
 }
 
 static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 {
-    static const uint8_t numbers[FANOUT] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    uint8x16_t is_child = vceqq_u8(vld1q_u8(numbers), vdupq_n_u8((uint8_t)child));
-    return vmaxvq_u8(vbicq_u8(vld1q_u8(node), is_child));
+    static const uint8_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    uint8x16_t is_child = vceqq_u8(vld1q_u8(numbers), vdupq_n_u8((uint8_t)(child & 15)));
+    uint8x16_t its_half = vbicq_u8(vld1q_u8(node + (child & 16)), is_child);
+    return vmaxvq_u8(vmaxq_u8(its_half, vld1q_u8(node + (~child & 16))));
 }
 
 #else
@@ -174,7 +197,7 @@ static inline size_t bytes_max(size_t x, size_t y)
 
 #endif
 
-/* Of the words of a node, bytes: two or four of them. */
+/* Of the four words of a node, bytes. */
 #define NODE_WORD ((unsigned)sizeof(size_t))
 
 /* The word of a node that begins with byte `at`. Byte 0 is the lowest, whatever the machine. */
@@ -204,9 +227,9 @@ HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *a
     size_t found = word_reach(node, 0, from, bound);
     if (!found)
         found = word_reach(node, at = NODE_WORD, from, bound);
-    if (FANOUT > 2 * NODE_WORD && !found)
+    if (!found)
         found = word_reach(node, at = 2 * NODE_WORD, from, bound);
-    if (FANOUT > 2 * NODE_WORD && !found)
+    if (!found)
         found = word_reach(node, at = 3 * NODE_WORD, from, bound);
     if (!found)
         return false;
@@ -226,11 +249,9 @@ HOT unsigned largest_of(size_t bytes)
 HOT unsigned node_max(const uint8_t *node)
 {
     KEEP_POINTER(node);
-    size_t bytes = bytes_max(node_word(node, 0), node_word(node, NODE_WORD));
-    if (FANOUT > 2 * NODE_WORD)
-        bytes = bytes_max(
-            bytes, bytes_max(node_word(node, 2 * NODE_WORD), node_word(node, 3 * NODE_WORD)));
-    return largest_of(bytes);
+    size_t low = bytes_max(node_word(node, 0), node_word(node, NODE_WORD));
+    size_t high = bytes_max(node_word(node, 2 * NODE_WORD), node_word(node, 3 * NODE_WORD));
+    return largest_of(bytes_max(low, high));
 }
 
 static inline unsigned node_max_but(const uint8_t *node, unsigned child)
