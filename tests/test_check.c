@@ -157,7 +157,7 @@ static void low_node(struct ffalloc_pool *pool)
 static void high_node(struct ffalloc_pool *pool)
 {
 #if HAS_HINTS
-    pool->stale = NO_LEAF;
+    pool->stale[0] = NO_LEAF;
 #endif
     pool->levels[1][0] = 254;
 }

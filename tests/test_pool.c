@@ -345,7 +345,7 @@ Test(pool_target, this_machine_is_one_of_its_targets)
         cr_assert(ffalloc_target_granules(word_bits, size - 1, 8) < granules[i]);
     }
     cr_assert(ffalloc_target_granules(32, 1024, 8) == 113);
-    cr_assert(ffalloc_target_granules(64, 1024, 16) == 52);
+    cr_assert(ffalloc_target_granules(64, 1024, 16) == 51);
     cr_assert(ffalloc_target_pool_size_for(16, 100, 8) == 0);
     cr_assert(ffalloc_target_granules(32, 1024, 7) == 0);
 }

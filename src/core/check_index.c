@@ -41,7 +41,7 @@ static bool check_bytes(struct audit *audit)
 
 static bool is_stale_node(const struct ffalloc_pool *pool, size_t node)
 {
-    return pool->stale == node;
+    return pool->stale[node & (STALE_NODES - 1)] == node;
 }
 
 static bool check_hints(struct audit *audit)

@@ -137,8 +137,9 @@ __attribute__((noinline)) static void *set_node(struct ffalloc_pool *pool, size_
 
 void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 {
-    size_t former = pool->stale;
-    pool->stale = (uint32_t)node;
+    uint32_t *slot = &pool->stale[node & (STALE_NODES - 1)];
+    size_t former = *slot;
+    *slot = (uint32_t)node;
     if (former == node || former == NO_LEAF)
         return block;
     unsigned now = node_max(pool->levels[0] + (former << FANOUT_LOG2));
@@ -190,7 +191,8 @@ void ffalloc_index_init(struct ffalloc_pool *pool)
     if (pool->level_count > FIRST_LEVELS)
         pool->level_count = FIRST_LEVELS;
 #if HAS_HINTS
-    pool->stale = NO_LEAF;
+    for (unsigned i = 0; i < STALE_NODES; i++)
+        pool->stale[i] = NO_LEAF;
     pool->loose[CARVED] = NO_LEAF;
     pool->loose[GROWN] = NO_LEAF;
     if (pool->granule_count >= LARGE)

@@ -13,8 +13,9 @@
  * for the lowest.)
  *
  * With one relief, where there are hints: a leaf's largest hole is often taken and soon freed
- * again, and the levels above need not follow each time. One node of levels[1], the *stale*
- * one, may be too high (X2). A search that it misleads looks at its leaves in vain and goes on.
+ * again, and the levels above need not follow each time. A few nodes of levels[1], the *stale*
+ * ones, may be too high (X2). A search that one of them misleads looks at its leaves in vain and
+ * goes on, a fixed number of times.
  *
  * Tried and dropped, since each cost instructions and time on the recorded traces:
  *   - leaves whose own byte may be too high: their recount, put off, cost more than at once;
@@ -23,7 +24,7 @@
  *   - a look at all 16 leaves of the hint's node at once, without asking whether the hint is
  *     right: 16 bytes loaded right after one of them was stored wait for the store (up to a third
  *     of the time);
- *   - small sizes searched from the top, too: the stale node lies near the hint and misleads; and
+ *   - small sizes searched from the top, too: the stale nodes lie near the hint and mislead; and
  *     with no node stale it is 4 % more instructions, 18 for gawk;
  *   - no node stale whose byte is above the hints' sizes, or each made true when it has misled:
  *     what the searches gain the losses of large holes pay;

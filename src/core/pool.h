@@ -36,7 +36,7 @@
  *   X2  levels[i + 1][node] is the largest of its FANOUT children; what pads a level is 0. The
  *       levels in use are one or two at first, and more when a leaf beyond them has a byte: all
  *       bytes beyond are 0. A level of one byte is `lone`, and levels[1] is always there. With
- *       hints, the stale node of levels[1] may be higher than its children.
+ *       hints, a stale node of levels[1] may be higher than its children.
  *   X3  With hints, no hole of hint_least(i) granules or more starts in a leaf below hints[i], and
  *       the hints ascend. (In a pool of one leaf they are 0, and pad the node that begins with
  *       `lone`.)
@@ -88,7 +88,7 @@ typedef uint16_t hole_size;
 #define PAGE_FANOUT_LOG2 3u
 #define PAGE_FANOUT      ((size_t)1 << PAGE_FANOUT_LOG2)
 
-/* Whether there are hints, and a node of the tree that may be too high for a while (hints.h). Tests
+/* Whether there are hints, and nodes of the tree that may be too high for a while (hints.h). Tests
  * define FFALLOC_HINTS. */
 #ifdef FFALLOC_HINTS
 #define HAS_HINTS FFALLOC_HINTS
@@ -104,8 +104,10 @@ typedef uint16_t hole_size;
 #define APART static
 #endif
 
-/* Sizes of 1 to 8 granules have a hint of their own, the last one is for 16 and more. */
-#define HINTS 9u
+/* Sizes of 1 to 8 granules have a hint of their own, the last one is for 16 and more. With these
+ * and the stale nodes, the header leaves a pool of 1024 bytes 51 granules of 16. */
+#define HINTS       9u
+#define STALE_NODES 4u /* a power of two */
 
 /* The short way of malloc: what has a hint of its own, or fits in a leaf. */
 #define QUICK_GRANULES (HAS_HINTS ? 8u : (unsigned)WORD_BITS - 1)
@@ -142,8 +144,8 @@ struct ffalloc_pool {
     ffalloc_on_out_of_memory *on_out_of_memory;
 #if !FFALLOC_SMALL
 #if HAS_HINTS
-    uint32_t loose[2]; /* leaves of large holes kept out of the tree, or NO_LEAF */
-    uint32_t stale;    /* a node of levels[1], or NO_LEAF (X2) */
+    uint32_t loose[2];           /* leaves of large holes kept out of the tree, or NO_LEAF */
+    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
 #endif
     uint16_t quick_size;   /* bytes; larger requests, and of 0, take not malloc's short way */
     uint8_t tree_pointers; /* in levels[]; then come the pages' */

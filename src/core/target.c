@@ -6,7 +6,7 @@
 
 /* The size of struct ffalloc_pool on a machine; checked where that one's core is compiled. */
 #define HEADER_SIZE(word_log2, is_small)                                                           \
-    ((word_log2) == 6 ? ((is_small) ? 104u : 160u) : ((is_small) ? 56u : 60u))
+    ((word_log2) == 6 ? ((is_small) ? 104u : 176u) : ((is_small) ? 56u : 60u))
 
 #ifndef FFALLOC_HINTS
 _Static_assert(sizeof(struct ffalloc_pool) == HEADER_SIZE(WORD_LOG2, FFALLOC_SMALL),
