@@ -33,27 +33,6 @@ static inline size_t hint_least(size_t place)
     return place < 8 ? place + 1 : LARGEST_HINT;
 }
 
-/* A search in so few levels starts at the top; in more, at the hint. */
-#define FEW_LEVELS 4u
-
-/* The lowest leaf in which a hole of `count` (1 to 255) granules starts, or NOT_FOUND; it is known
- * that none before `leaf` is, nor, for sizes that have a hint, in its node. */
-HOT size_t index_far(const struct ffalloc_pool *pool, size_t leaf, size_t count)
-{
-    unsigned top = pool->level_count - 1u;
-    if (count <= LARGEST_HINT)
-        return ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
-    if (top == 0 || top >= FEW_LEVELS)
-        return ffalloc_index_next(pool, leaf, (unsigned)count);
-    size_t child;
-    if (!node_find(pool->levels[top], 0, (unsigned)count, &child))
-        return NOT_FOUND;
-    size_t node = descend(pool, top, child, (unsigned)count);
-    return index_in_node(pool, node << FANOUT_LOG2, count, &leaf)
-               ? leaf
-               : ffalloc_index_after(pool, node, (unsigned)count);
-}
-
 /* No hole of `count` granules starts below `leaf`, found from the hint of `count` on. */
 HOT void hints_raise(struct ffalloc_pool *pool, size_t count, size_t leaf)
 {

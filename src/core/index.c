@@ -41,13 +41,9 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
 
 #if HAS_HINTS
 
-/* Most often it is in the hint's node. */
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
-    size_t leaf = pool->hints[hint_of(count)];
-    size_t found;
-    if (!index_in_node(pool, leaf, count, &found))
-        found = index_far(pool, leaf, count);
+    size_t found = ffalloc_index_next(pool, pool->hints[hint_of(count)], (unsigned)count);
     if (found != NOT_FOUND)
         hints_raise(pool, count, found);
     return found;

@@ -188,18 +188,18 @@ HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t
 
 #if HAS_HINTS
 
-/* As malloc_in, from the leaf that index_far finds from `leaf` on. */
+/* From the nodes after that of `leaf`. */
 __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool, size_t leaf,
                                                       size_t count, size_t size)
 {
-    leaf = index_far(pool, leaf, count);
+    leaf = ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     hints_raise(pool, count, leaf);
     return malloc_in(pool, leaf, count, size);
 }
 
-/* From a hint's leaf on, of up to LARGEST_HINT granules. */
+/* From a hint's leaf on. */
 HOT void *malloc_near(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     size_t found;
@@ -226,10 +226,8 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     if (count > SATURATED)
         return malloc_large(pool, count, size);
     size_t leaf = pool->hints[hint_of(count)];
-    if (pool->levels[0][leaf] >= count)
-        return malloc_in(pool, leaf, count, size);
-    return count > LARGEST_HINT ? malloc_farther(pool, leaf, count, size)
-                                : malloc_near(pool, leaf, count, size);
+    return pool->levels[0][leaf] >= count ? malloc_in(pool, leaf, count, size)
+                                          : malloc_near(pool, leaf, count, size);
 }
 
 /*
