@@ -40,8 +40,9 @@
 #endif
 #define FANOUT_LOG2_OF(word_log2, is_small) ((is_small) ? 3u : (word_log2)-1u)
 
-#define FANOUT_LOG2 FANOUT_LOG2_OF(WORD_LOG2, FFALLOC_SMALL)
-#define FANOUT      (1u << FANOUT_LOG2)
+#define FANOUT_LOG2  FANOUT_LOG2_OF(WORD_LOG2, FFALLOC_SMALL)
+#define FANOUT       (1u << FANOUT_LOG2)
+#define NODE_ALIGNED __attribute__((aligned(FANOUT / 2))) /* what looks at a node relies on */
 
 #if FFALLOC_SMALL
 /* small.c has its own. */
@@ -54,14 +55,14 @@
 /* 16 of the node's bytes. */
 HOT __m128i half_node(const uint8_t *bytes)
 {
-    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    return _mm_load_si128((const __m128i *)(const void *)bytes);
 }
 
-/* A bit for each of 16 bytes: whether it is at least the bound's. */
+/* A bit for each of 16 bytes: whether it is at least the bound's, which then has nothing more. */
 HOT size_t half_reach(const uint8_t *bytes, __m128i bound)
 {
-    __m128i half = half_node(bytes);
-    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(half, bound), half));
+    __m128i more = _mm_subs_epu8(bound, half_node(bytes));
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(more, _mm_setzero_si128()));
 }
 
 /* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
@@ -97,7 +98,8 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
     static const uint8_t zero_at_15[31] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
                                            255, 255, 255, 255, 0,   255, 255, 255, 255, 255, 255,
                                            255, 255, 255, 255, 255, 255, 255, 255, 255};
-    __m128i mask = half_node(zero_at_15 + 15 - child % 16);
+    const void *mask_at = zero_at_15 + 15 - child % 16;
+    __m128i mask = _mm_loadu_si128((const __m128i *)mask_at);
     __m128i its_half = _mm_and_si128(half_node(node + (child & 16)), mask);
     return vector_max(_mm_max_epu8(its_half, half_node(node + (~child & 16))));
 }

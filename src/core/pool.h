@@ -144,16 +144,17 @@ struct ffalloc_pool {
     ffalloc_on_out_of_memory *on_out_of_memory;
 #if !FFALLOC_SMALL
 #if HAS_HINTS
-    uint32_t loose[2];           /* leaves of large holes kept out of the tree, or NO_LEAF */
+    uint32_t loose[2];            /* leaves of large holes kept out of the tree, or NO_LEAF */
+    NODE_ALIGNED uint8_t lone[4]; /* a level of one byte; then 0 */
+    uint32_t hints[HINTS];
     uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
 #endif
     uint16_t quick_size;   /* bytes; larger requests, and of 0, take not malloc's short way */
     uint8_t tree_pointers; /* in levels[]; then come the pages' */
-#if HAS_HINTS
-    uint8_t lone[4] __attribute__((aligned(sizeof(size_t)))); /* a level of one byte; then 0 */
-    uint32_t hints[HINTS];
-#else
-    uint8_t lone[WORD_LOG2 == 6 ? FANOUT : 1]; /* a level of one byte; then 0 */
+#if WORD_LOG2 == 5
+    uint8_t lone[1]; /* a level of one byte */
+#elif !HAS_HINTS
+    NODE_ALIGNED uint8_t lone[FANOUT];
 #endif
 #endif
     hole_size *levels[];
