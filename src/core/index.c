@@ -6,27 +6,9 @@
 /* In use before a higher leaf has a byte: calls look at levels[1] without asking. */
 #define FIRST_LEVELS 2u
 
-/* The first node of levels[1] after `node` whose byte is at least `least`, or NOT_FOUND. */
-HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
-{
-    for (unsigned level = 1; level < pool->level_count; level++) {
-        unsigned position = (unsigned)node & (FANOUT - 1);
-        size_t after;
-        if (node_find(pool->levels[level] + (node - position), position + 1, least, &after))
-            return descend(pool, level, node + 1 + after, least);
-        node >>= FANOUT_LOG2;
-    }
-    return NOT_FOUND;
-}
-
 size_t ffalloc_index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
-    while ((node = next_node(pool, node, least)) != NOT_FOUND) {
-        size_t leaf;
-        if (index_in_node(pool, node << FANOUT_LOG2, least, &leaf))
-            return leaf;
-    }
-    return NOT_FOUND;
+    return index_after(pool, node, least);
 }
 
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
@@ -104,30 +86,30 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
 #if HAS_HINTS
 
 /*
- * Sets the byte of a node of levels[1] and passes a change on to the levels above. A node's other
- * bytes are looked at before the byte is written: a load of 16 bytes right after a store of one
- * of them would wait for the store to leave the processor's buffer.
+ * Lowers the byte of a node of levels[1] and passes the change on to the levels above: a smaller
+ * child changes its parent only if the parent's byte was this child's. A node's other bytes are
+ * looked at before the byte is written: a load of 16 bytes right after a store of one of them would
+ * wait for the store to leave the processor's buffer.
  */
-__attribute__((noinline)) static void *set_node(struct ffalloc_pool *pool, size_t node,
-                                                unsigned now, void *block)
+__attribute__((noinline)) static void *lower_node(struct ffalloc_pool *pool, size_t node,
+                                                  unsigned now, void *block)
 {
-    for (unsigned level = 1;; level++) {
-        uint8_t *bytes = pool->levels[level];
-        unsigned before = bytes[node];
-        if (now == before)
-            return block;
-        size_t parent = node >> FANOUT_LOG2;
-        /* A smaller child changes its parent only if the parent's byte was this child's. */
-        if (level + 1u >= pool->level_count ||
-            (now < before && pool->levels[level + 1][parent] > before)) {
-            bytes[node] = (uint8_t)now;
+    uint8_t *const *level = pool->levels + 1;
+    uint8_t *const *end = pool->levels + pool->level_count;
+    unsigned before = (*level)[node];
+    for (;;) {
+        uint8_t *byte = *level + node;
+        unsigned child = (unsigned)node & (FANOUT - 1);
+        node >>= FANOUT_LOG2;
+        if (++level >= end || (*level)[node] != before) {
+            *byte = (uint8_t)now;
             return block;
         }
-        unsigned child = (unsigned)(node & (FANOUT - 1));
-        unsigned others = node_max_but(bytes + (node - child), child);
-        bytes[node] = (uint8_t)now;
+        unsigned others = node_max_but(byte - child, child);
+        *byte = (uint8_t)now;
+        if (others == before)
+            return block;
         now = others > now ? others : now;
-        node = parent;
     }
 }
 
@@ -139,7 +121,7 @@ void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
     if (former == node || former == NO_LEAF)
         return block;
     unsigned now = node_max(pool->levels[0] + (former << FANOUT_LOG2));
-    return now == pool->levels[1][former] ? block : set_node(pool, former, now, block);
+    return now == pool->levels[1][former] ? block : lower_node(pool, former, now, block);
 }
 
 #else

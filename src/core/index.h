@@ -113,6 +113,30 @@ HOT bool index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t coun
     return true;
 }
 
+/* The first node of levels[1] after `node` whose byte is at least `least`, or NOT_FOUND. */
+HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
+{
+    for (unsigned level = 1; level < pool->level_count; level++) {
+        unsigned position = (unsigned)node & (FANOUT - 1);
+        size_t after;
+        if (node_find(pool->levels[level] + (node - position), position + 1, least, &after))
+            return descend(pool, level, node + 1 + after, least);
+        node >>= FANOUT_LOG2;
+    }
+    return NOT_FOUND;
+}
+
+/* ffalloc_index_after, for where it is called most. */
+HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
+{
+    while ((node = next_node(pool, node, least)) != NOT_FOUND) {
+        size_t leaf;
+        if (index_in_node(pool, node << FANOUT_LOG2, least, &leaf))
+            return leaf;
+    }
+    return NOT_FOUND;
+}
+
 /* Raises a leaf's byte to `largest` if it is less, and that of its node; returns whether levels
  * above must follow. */
 HOT bool index_raise_leaf(struct ffalloc_pool *pool, size_t leaf, unsigned largest)

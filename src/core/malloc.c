@@ -192,7 +192,7 @@ HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t
 __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool, size_t leaf,
                                                       size_t count, size_t size)
 {
-    leaf = ffalloc_index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
+    leaf = index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
     if (leaf == NOT_FOUND)
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     hints_raise(pool, count, leaf);
