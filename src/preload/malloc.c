@@ -171,40 +171,14 @@ EXPORT void *calloc(size_t count, size_t size)
     return request_zeroed(total, CALLER_SITE);
 }
 
-/* The usual case of move_or_resize; NULL with nothing done where it does not apply, or after a
- * misuse was told. */
-__attribute__((always_inline)) static inline void *move_or_resize_plainly(void *block, size_t size)
-{
-    struct shard *home = heap_plain_home;
-    if (!home || !heap_is_in_home(home, block))
-        return NULL;
-    uint64_t misuse_count = heap.misuse_count;
-    heap_lock(home);
-    void *done = ffalloc_resize(home->pool, block, size) ? block : NULL;
-    if (!done && heap.misuse_count == misuse_count)
-        done = ffalloc_malloc(home->pool, size);
-    size_t before = done && done != block ? ffalloc_usable_size(home->pool, block) : 0;
-    heap_unlock(home);
-    if (before == 0)
-        return done;
-    memcpy(done, block, before < size ? before : size);
-    heap_lock(home);
-    heap_release(home, block);
-    heap_unlock(home);
-    return done;
-}
-
 /* realloc of a live block to a size above 0; NULL if it cannot be, or is not live. */
 __attribute__((always_inline)) static inline void *move_or_resize(const char *call, void *block,
                                                                   size_t size)
 {
     uint64_t misuse_count = heap.misuse_count;
     heap_call = call;
-    void *done = move_or_resize_plainly(block, size);
-    size_t usable_size = done || heap.misuse_count != misuse_count ? 0 : heap_usable_size(block);
+    size_t usable_size = heap_usable_size(block);
     heap_call = NULL;
-    if (done)
-        return done;
     if (heap.misuse_count != misuse_count) {
         annotate_free(heap.watchers, block); /* for Valgrind to report it too */
         return NULL;
@@ -245,21 +219,81 @@ __attribute__((always_inline)) static inline void *reallocate(const char *call, 
     return moved || is_misuse ? moved : heap_refuse(call, size);
 }
 
-EXPORT void *realloc(void *block, size_t size)
+__attribute__((noinline)) static void *reallocate_long(const char *call, void *block, size_t size)
 {
     if (is_passed_through())
         return __libc_realloc(block, size);
-    return reallocate("realloc", block, size, CALLER);
+    return reallocate(call, block, size, CALLER);
+}
+
+/* What a usual case of realloc ends with that has not `done` it: it told of a misuse, or not. */
+static inline void *reallocate_otherwise(uint64_t misuse_count, const char *call, void *block,
+                                         size_t size)
+{
+    return heap.misuse_count != misuse_count ? NULL : reallocate_long(call, block, size);
+}
+
+__attribute__((noinline)) static void *reallocate_plainly(const char *call, void *block,
+                                                          size_t size)
+{
+    uint64_t misuse_count = heap.misuse_count;
+    heap_call = call;
+    void *done = ffalloc_realloc(heap.plain_pool, block, size);
+    heap_call = NULL;
+    if (!likely(done))
+        return reallocate_otherwise(misuse_count, call, block, size);
+    if (block && done != block)
+        heap_note_freed(&heap.shards[0]);
+    return done;
+}
+
+/* With several threads. The lock is not held while the contents are copied. */
+__attribute__((noinline)) static void *reallocate_at_home(struct shard *home, const char *call,
+                                                          void *block, size_t size)
+{
+    uint64_t misuse_count = heap.misuse_count;
+    heap_call = call;
+    heap_lock_surely(home);
+    void *done = block && ffalloc_resize(home->pool, block, size) ? block : NULL;
+    if (!done && heap.misuse_count == misuse_count)
+        done = ffalloc_malloc(home->pool, size);
+    size_t before = block && done && done != block ? ffalloc_usable_size(home->pool, block) : 0;
+    lock_give(&home->lock);
+    heap_call = NULL;
+    if (!likely(done))
+        return reallocate_otherwise(misuse_count, call, block, size);
+    if (before == 0)
+        return done;
+    memcpy(done, block, before < size ? before : size);
+    heap_lock_surely(home);
+    heap_release(home, block);
+    lock_give(&home->lock);
+    return done;
+}
+
+__attribute__((always_inline)) static inline void *reallocate_any(const char *call, void *block,
+                                                                  size_t size)
+{
+    if (size - 1 < PTRDIFF_MAX) {
+        struct shard *home = heap_plain_home;
+        if (heap_is_plain_and_single() && (!block || heap_is_in_first(block)))
+            return reallocate_plainly(call, block, size);
+        if (home && !__libc_single_threaded && (!block || heap_is_in_home(home, block)))
+            return reallocate_at_home(home, call, block, size);
+    }
+    if (!heap.watchers.valgrind)
+        return reallocate_long(call, block, size);
+    LONG_WAY(block);
+    LONG_WAY(size);
+    return reallocate(call, block, size, CALLER_SITE);
+}
+
+EXPORT void *realloc(void *block, size_t size)
+{
+    return reallocate_any("realloc", block, size);
 }
 
 EXPORT void *reallocarray(void *block, size_t count, size_t size)
 {
-    size_t total;
-    if (__builtin_mul_overflow(count, size, &total)) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    if (is_passed_through())
-        return __libc_realloc(block, total);
-    return reallocate("reallocarray", block, total, CALLER);
+    return reallocate_any("reallocarray", block, total_of(count, size));
 }
