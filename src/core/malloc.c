@@ -20,7 +20,9 @@ static void *serve(struct ffalloc_pool *pool, size_t size)
 
 #else
 
-/* Starts a block at the last hole of a leaf, which has `here` granules there. Returns its bit. */
+/* Starts a block at the last hole of a leaf, which has `here` granules there. Returns its bit.
+ * (Apart from what makes them used: gcc would load both words at once, and that waits for a store
+ * to one of them.) */
 HOT size_t start_last(struct leaf *words, size_t here)
 {
     size_t bit = (size_t)1 << (WORD_BITS - here);
@@ -55,9 +57,9 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
     size_t rest_leaf = leaf_of(rest);
     size_t bit = bit_of(start);
     struct leaf *words = map_leaf_to_write(pool, leaf);
+    words->starts |= bit;
     large_move(pool, leaf, rest_leaf);
     void *block = note_placed(pool, start, count, size);
-    words->starts |= bit;
     words->used |= -bit;
     map_mark_run(pool, leaf + 1, rest_leaf, RUN_OF_BLOCK);
     pool->leaves[rest_leaf] = (struct leaf){bits_below(rest), 0};
@@ -139,8 +141,9 @@ APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t coun
     if (count > hole_count)
         return ffalloc_place(pool, start, start + hole_count, count, size);
 
+    size_t bit = start_last(words, here);
     void *block = note_placed(pool, start, count, size);
-    words->used |= -start_last(words, here);
+    words->used |= -bit;
     next->used |= bits_below(count - here);
     index_piece_lost(pool, leaf + 1, hole_count - here, hole_count - count);
     return pool->levels[0][leaf] == hole_count ? ffalloc_after_last(pool, leaf, 0, block) : block;
