@@ -210,5 +210,72 @@ HOT bool is_loose_and_long(const struct ffalloc_pool *pool, size_t start, size_t
     return run > LARGE / WORD_BITS && large_is_loose(pool, start, end_in_leaf(pool, leaf + run));
 }
 
+#if HAS_SSE2
+
+/* The first of a node's words, from word `from` on, that is at least `least`; PAGE_FANOUT if none
+ * is. */
+HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
+{
+    __m128i bound = _mm_set1_epi32((int)(least - 1));
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)node);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(node + 4));
+    __m128i at_least = _mm_packs_epi32(_mm_cmpgt_epi32(low, bound), _mm_cmpgt_epi32(high, bound));
+    unsigned found = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(at_least, _mm_setzero_si128()));
+    return (unsigned)__builtin_ctz(found >> from << from | 1u << PAGE_FANOUT);
+}
+
+#else
+
+HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
+{
+    if (from <= 0 && node[0] >= least)
+        return 0;
+    if (from <= 1 && node[1] >= least)
+        return 1;
+    if (from <= 2 && node[2] >= least)
+        return 2;
+    if (from <= 3 && node[3] >= least)
+        return 3;
+    if (from <= 4 && node[4] >= least)
+        return 4;
+    if (from <= 5 && node[5] >= least)
+        return 5;
+    if (from <= 6 && node[6] >= least)
+        return 6;
+    return from <= 7 && node[7] >= least ? 7 : PAGE_FANOUT;
+}
+
+#endif
+
+/* The first of the top level's words that is at least `least`; PAGE_FANOUT if none is. */
+HOT unsigned top_first(const struct ffalloc_pool *pool, uint32_t least)
+{
+    return words_first(page_level(pool, pool->page_level_count - 1u), 0, least);
+}
+
+/* The start of the lower loose hole of at least `count` granules, from leaf `from` on, or
+ * NOT_FOUND. Sets `end` to where it ends. */
+HOT size_t next_loose(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
+{
+#if HAS_HINTS
+    /* The lower one first: where that will do the other need not be measured. */
+    unsigned lower = pool->loose[CARVED] < pool->loose[GROWN] ? CARVED : GROWN;
+    for (unsigned i = 0; i < 2; i++) {
+        size_t leaf = pool->loose[lower ^ i];
+        if (leaf == NO_LEAF || leaf < from)
+            continue;
+        size_t start = large_start(pool, leaf);
+        *end = large_end(pool, leaf);
+        if (*end - start >= count)
+            return start;
+    }
+#endif
+    (void)pool;
+    (void)from;
+    (void)count;
+    (void)end;
+    return NOT_FOUND;
+}
+
 #endif
 #endif

@@ -45,6 +45,17 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
     return block;
 }
 
+/* Serves a request of more than SATURATED granules. */
+__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
+                                                    size_t size)
+{
+    size_t end;
+    size_t start = ffalloc_large_next(pool, 0, count, &end);
+    if (start == NOT_FOUND)
+        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
+    return ffalloc_place(pool, start, end, count, size);
+}
+
 #if HAS_HINTS
 
 /* Places a block at the front of a loose hole that ends in `last`, of which all that is left starts
@@ -71,21 +82,20 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
     return block;
 }
 
-#endif
-
-__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
-                                                    size_t size)
+/* As malloc_large; most often the lower loose hole will do. */
+__attribute__((noinline)) static void *malloc_large_loose(struct ffalloc_pool *pool, size_t count,
+                                                          size_t size)
 {
     size_t end;
-    size_t start = ffalloc_large_next(pool, 0, count, &end);
-    if (start == NOT_FOUND)
-        return ffalloc_refuse(pool, size, bytes_of(pool, 1));
-#if HAS_HINTS
-    if (large_is_loose(pool, start, end) && end - start - count >= LARGE)
+    size_t start = next_loose(pool, 0, count, &end);
+    if (start == NOT_FOUND || top_first(pool, large_least(count)) < PAGE_FANOUT)
+        return malloc_large(pool, count, size);
+    if (end - start - count >= LARGE)
         return malloc_loose(pool, start, leaf_of(end), count, size);
-#endif
     return ffalloc_place(pool, start, end, count, size);
 }
+
+#endif
 
 /* As malloc_last, where the next leaf is blank. */
 APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
@@ -227,7 +237,7 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     size_t count = granules_for(pool, size);
     note_request(pool, size);
     if (count > SATURATED)
-        return malloc_large(pool, count, size);
+        return malloc_large_loose(pool, count, size);
     size_t leaf = pool->hints[hint_of(count)];
     return pool->levels[0][leaf] >= count ? malloc_in(pool, leaf, count, size)
                                           : malloc_near(pool, leaf, count, size);
