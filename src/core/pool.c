@@ -52,11 +52,12 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     size_t total;
     if (__builtin_mul_overflow(count, size, &total))
         return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
-    unsigned char *fresh = (unsigned char *)address_of(pool, pool->high_water_granules);
+    size_t mark = pool->high_water_granules;
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
     if (pool->is_zeroed) {
+        unsigned char *fresh = (unsigned char *)address_of(pool, mark);
         if (block >= fresh)
             return block;
         if (total > (size_t)(fresh - block))
