@@ -47,7 +47,7 @@ __attribute__((noinline)) static void release_before_hole(struct ffalloc_pool *p
     struct leaf *last = &pool->leaves[end_leaf];
     size_t right_leaf = end_leaf + 1 + (leaf_is_blank(last + 1) ? last[1].starts >> 1 : 0);
     size_t below = words->used & bits_below(start);
-    size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t left = first_granule_of(leaf) + end_of(below);
     size_t end = first_granule_of(end_leaf) + over;
     size_t right = end_in_leaf(pool, right_leaf);
     large_merge(pool, left, left, end, right);
@@ -77,7 +77,7 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
         release_before_hole(pool, start, end_leaf, over);
         return;
     }
-    size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t left = first_granule_of(leaf) + end_of(below);
     size_t right = first_granule_of(end_leaf) + lowest_bit(above);
     large_merge(pool, left, left, right, right);
     words->used = below;
@@ -94,7 +94,7 @@ APART void release_to_blank(struct ffalloc_pool *pool, size_t start, size_t belo
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[1].starts >> 1;
-    size_t left = first_granule_of(leaf + 1) - leading_zeros(below);
+    size_t left = first_granule_of(leaf) + end_of(below);
     size_t right = end_in_leaf(pool, leaf + 1 + run);
     size_t count = used_from(words->used, start);
     large_merge(pool, left, left, start + count, right);

@@ -20,12 +20,11 @@ static void *serve(struct ffalloc_pool *pool, size_t size)
 
 #else
 
-/* Starts a block at the last hole of a leaf, which has `here` granules there. Returns its bit.
- * (Apart from what makes them used: gcc would load both words at once, and that waits for a store
- * to one of them.) */
-HOT size_t start_last(struct leaf *words, size_t here)
+/* Starts a block at the last hole of a leaf that is not blank. Returns its bit. (That its granules
+ * are used is noted apart: gcc would load both words at once, and wait for a store to one.) */
+HOT size_t start_last(struct leaf *words)
 {
-    size_t bit = (size_t)1 << (WORD_BITS - here);
+    size_t bit = (size_t)1 << end_of(words->used);
     words->starts |= bit;
     return bit;
 }
@@ -36,10 +35,10 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
                         size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
-    size_t here = leading_zeros(words->used);
-    size_t bit = start_last(words, here);
+    size_t start = first_granule_of(leaf) + end_of(words->used);
+    size_t bit = start_last(words);
     words->used |= (bit << count) - bit;
-    void *block = note_placed(pool, first_granule_of(leaf + 1) - here, count, size);
+    void *block = note_placed(pool, start, count, size);
     if (pool->levels[0][leaf] == saturated(hole_count))
         return ffalloc_after_last(pool, leaf, hole_count - count, block);
     return block;
@@ -102,7 +101,7 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
 {
     struct leaf *words = &pool->leaves[leaf];
     size_t here = leading_zeros(words->used);
-    size_t start = first_granule_of(leaf + 1) - here;
+    size_t start = first_granule_of(leaf) + end_of(words->used);
     size_t end = end_in_leaf(pool, leaf + 1 + (words[1].starts >> 1));
     if (count >= here)
         return ffalloc_place(pool, start, end, count, size);
@@ -118,14 +117,14 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[1].starts >> 1; /* M3 */
     size_t here = leading_zeros(words->used);
-    size_t start = first_granule_of(leaf + 1) - here;
+    size_t start = first_granule_of(leaf) + end_of(words->used);
 #if HAS_HINTS
     if (count >= here && run > 2 * LARGE / WORD_BITS && large_is_loose(pool, start, 0))
         return malloc_loose(pool, start, leaf + 1 + run, count, size);
 #endif
     if (count >= here || !is_loose_and_long(pool, start, leaf + 1, run))
         return malloc_to_blank(pool, leaf, count, size);
-    size_t bit = start_last(words, here);
+    size_t bit = start_last(words);
     words->used |= (bit << count) - bit;
     return note_placed(pool, start, count, size);
 }
@@ -147,11 +146,11 @@ APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t coun
     struct leaf *next = words + 1;
     size_t here = leading_zeros(words->used);
     size_t hole_count = here + lowest_bit(next->used);
-    size_t start = first_granule_of(leaf + 1) - here;
+    size_t start = first_granule_of(leaf) + end_of(words->used);
     if (count > hole_count)
         return ffalloc_place(pool, start, start + hole_count, count, size);
 
-    size_t bit = start_last(words, here);
+    size_t bit = start_last(words);
     void *block = note_placed(pool, start, count, size);
     words->used |= -bit;
     next->used |= bits_below(count - here);
