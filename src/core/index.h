@@ -47,6 +47,7 @@
 #define FFALLOC_CORE_INDEX_H
 
 #include "large.h"
+#include "level.h"
 #include "map.h"
 
 static inline unsigned saturated(size_t count)

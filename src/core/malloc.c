@@ -29,8 +29,7 @@ HOT size_t start_last(struct leaf *words)
     return bit;
 }
 
-/* Places a block of a part of what a leaf has of its last hole, which is of `hole_count` granules.
- */
+/* Places a block of a part of what a leaf has of its last hole, one of `hole_count` granules. */
 HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count,
                         size_t size)
 {
@@ -109,8 +108,7 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
     return place_in_last(pool, leaf, end - start, count, size);
 }
 
-/* As malloc_last, where the next leaf is blank: here is the case of a large hole whose size in the
- * index need not follow. */
+/* The same; here is the case of a large hole whose size in the index need not follow. */
 __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf,
                                                            size_t count, size_t size)
 {
@@ -129,8 +127,7 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
     return note_placed(pool, start, count, size);
 }
 
-/* As malloc_last, where the leaf is blank, or does not end in a hole: then its byte is wrong, and
- * that is told. */
+/* As malloc_last, where the leaf is blank, or ends in no hole: its byte is wrong, which is told. */
 __attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, size_t leaf,
                                                     size_t count, size_t size)
 {
@@ -138,8 +135,7 @@ __attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, s
     return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
 
-/* As malloc_last, where the hole ends in the next leaf and the block takes all that this one has of
- * it. */
+/* As malloc_last, where the hole ends in the next leaf and the block takes all of this one's. */
 APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
@@ -170,8 +166,7 @@ __attribute__((noinline)) static void *malloc_before_used(struct ffalloc_pool *p
     return place_in_last(pool, leaf, hole_count, count, size);
 }
 
-/* Serves a request from the last hole of a leaf, which reaches its end and is the lowest that will
- * do. */
+/* Serves a request from a leaf's last hole, which reaches its end and is the lowest that does. */
 HOT void *malloc_last(struct ffalloc_pool *pool, size_t leaf, const struct leaf *words,
                       size_t count, size_t size)
 {

@@ -120,7 +120,7 @@ static void check_realloc(void)
     block = keep(reallocarray(NULL, 10, 10));
     CHECK(block);
     block = keep(reallocarray(block, 20, 10));
-    CHECK(block && fails_with(reallocarray(block, huge, 3), ENOMEM));
+    CHECK(block && fails_with(reallocarray(NULL, huge, 3), ENOMEM));
     free(block);
     block = keep(realloc(NULL, 0));
     CHECK(block);
