@@ -77,15 +77,9 @@ HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count
     leaf++;
     if (count > SATURATED)
         return index_large(pool, leaf, count);
-    size_t node = leaf >> FANOUT_LOG2;
-    unsigned position = (unsigned)leaf & (FANOUT - 1);
-    if (position == 0)
-        return ffalloc_index_after(pool, node - 1, (unsigned)count);
-    if (pool->levels[0][leaf] >= count)
+    if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
         return leaf;
-    return index_in_node(pool, leaf, count, &leaf)
-               ? leaf
-               : ffalloc_index_after(pool, node, (unsigned)count);
+    return ffalloc_index_next(pool, leaf, (unsigned)count);
 }
 
 /* Step 2 of the rule. */

@@ -6,19 +6,13 @@
 /* In use before a higher leaf has a byte: calls look at levels[1] without asking. */
 #define FIRST_LEVELS 2u
 
-size_t ffalloc_index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
-{
-    return index_after(pool, node, least);
-}
-
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
     if (leaf >= leaf_count_of(pool->granule_count))
         return NOT_FOUND;
     size_t found;
-    return index_in_node(pool, leaf, least, &found)
-               ? found
-               : ffalloc_index_after(pool, leaf >> FANOUT_LOG2, least);
+    return index_in_node(pool, leaf, least, &found) ? found
+                                                    : index_after(pool, leaf >> FANOUT_LOG2, least);
 }
 
 #if HAS_HINTS

@@ -59,9 +59,6 @@ static inline unsigned saturated(size_t count)
  * NOT_FOUND. */
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least);
 
-/* The same, of the leaves after a node of levels[1]. */
-size_t ffalloc_index_after(const struct ffalloc_pool *pool, size_t node, unsigned least);
-
 /* Sets the byte of a leaf and passes a change on to the levels above. */
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now);
 
@@ -127,7 +124,7 @@ HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned leas
     return NOT_FOUND;
 }
 
-/* ffalloc_index_after, for where it is called most. */
+/* As ffalloc_index_next, of the leaves after a node of levels[1]. */
 HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
     while ((node = next_node(pool, node, least)) != NOT_FOUND) {
