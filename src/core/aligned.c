@@ -18,6 +18,13 @@ struct request {
     size_t inner;     /* the mask, or all bits if it is not, and the first bit */
 };
 
+/* Leaves in which a hole is large enough: those of a node that are not yet looked at, where a node
+ * is looked at all at once; else, and if holes are large, one. */
+struct leaves {
+    size_t first;
+    size_t bits; /* bit i: leaf first + i */
+};
+
 static size_t align_up(const struct request *request, size_t granule)
 {
     size_t mask = request->alignment - 1;
@@ -30,23 +37,24 @@ static size_t aligned_mask(const struct request *request, size_t leaf)
     size_t first = align_up(request, first_granule_of(leaf)) - first_granule_of(leaf);
     if (first >= WORD_BITS)
         return 0;
-    size_t mask = 1;
-    for (size_t step = request->alignment; step < WORD_BITS; step <<= 1)
-        mask |= mask << step;
-    return mask << first;
+    if (request->alignment >= WORD_BITS)
+        return (size_t)1 << first;
+    static const size_t each[] = {SIZE_MAX / 0x3, SIZE_MAX / 0xf, SIZE_MAX / 0xff,
+                                  SIZE_MAX / 0xffff, SIZE_MAX / 0xffffffff};
+    return each[lowest_bit(request->alignment) - 1] << first;
 }
 
-/* The lowest aligned fit in the holes that start in `leaf`, or NOT_FOUND; `has_one` tells whether
- * one of them is large enough at all. */
-HOT size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *request, size_t leaf,
-                       size_t *hole, bool *has_one)
+/* The lowest aligned fit in the holes that start in `leaf`, or NOT_FOUND. Sets `hole` to the hole
+ * it is in or, without one, to any that is large enough; to NOT_FOUND if none is. */
+APART size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *request,
+                         size_t leaf, size_t *hole)
 {
     const struct leaf *words = &pool->leaves[leaf];
     size_t first = first_granule_of(leaf);
     size_t runs = 0;
     if (request->count < WORD_BITS)
         runs = mask_runs(leaf_own_free(pool, leaf), request->count);
-    *has_one = runs;
+    *hole = runs ? first + lowest_bit(runs) : NOT_FOUND;
     runs &= request->alignment <= WORD_BITS ? request->mask : aligned_mask(request, leaf);
     if (runs) {
         size_t at = first + lowest_bit(runs);
@@ -56,10 +64,12 @@ HOT size_t fit_in_leaf(const struct ffalloc_pool *pool, const struct request *re
     /* What is left is a hole that reaches beyond the leaf. */
     if (!leaf_ends_in_hole(words))
         return NOT_FOUND;
-    *hole = first + leaf_last_hole(words);
-    size_t at = align_up(request, *hole);
-    size_t end = map_hole_end(pool, *hole);
-    *has_one |= end - *hole >= request->count;
+    size_t last = first + leaf_last_hole(words);
+    size_t end = map_hole_end(pool, last);
+    if (end - last < request->count)
+        return NOT_FOUND;
+    *hole = last;
+    size_t at = align_up(request, last);
     return at < end && end - at >= request->count ? at : NOT_FOUND;
 }
 
@@ -70,16 +80,51 @@ HOT bool has_no_fit(const struct leaf *words, const struct request *request)
     return !(~words->used & request->inner) && (!leaf_ends_in_hole(words) || words[1].used & 1);
 }
 
-/* The first leaf after `leaf` in which a hole of at least `count` granules starts: often the next.
- */
-HOT size_t leaf_after(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+/* The lowest leaves in which holes of `count` granules start. */
+HOT struct leaves lowest_leaves(struct ffalloc_pool *pool, size_t count)
 {
-    leaf++;
-    if (count > SATURATED)
-        return index_large(pool, leaf, count);
-    if (leaf < leaf_count_of(pool->granule_count) && pool->levels[0][leaf] >= count)
-        return leaf;
-    return ffalloc_index_next(pool, leaf, (unsigned)count);
+    size_t leaf = index_lowest(pool, count);
+#if HAS_NODE_REACH
+    size_t first = leaf & ~(size_t)(FANOUT - 1);
+    if (leaf != NOT_FOUND && count <= SATURATED)
+        return (struct leaves){first, node_reach(pool->levels[0] + first, (unsigned)count)};
+#endif
+    return (struct leaves){leaf, leaf != NOT_FOUND};
+}
+
+/* The lowest ones beyond those. */
+HOT struct leaves leaves_beyond(const struct ffalloc_pool *pool, struct leaves leaves, size_t count)
+{
+    size_t leaf = leaves.first + 1;
+    if (count > SATURATED) {
+        leaf = index_large(pool, leaf, count);
+        return (struct leaves){leaf, leaf != NOT_FOUND};
+    }
+#if HAS_NODE_REACH
+    size_t node = leaves.first >> FANOUT_LOG2;
+    size_t bits = 0;
+    while (!bits && (node = next_node(pool, node, (unsigned)count)) != NOT_FOUND)
+        bits = node_reach(pool->levels[0] + (node << FANOUT_LOG2), (unsigned)count);
+    return (struct leaves){node << FANOUT_LOG2, bits};
+#else
+    if (leaf >= leaf_count_of(pool->granule_count) || pool->levels[0][leaf] < count)
+        leaf = ffalloc_index_next(pool, leaf, (unsigned)count);
+    return (struct leaves){leaf, leaf != NOT_FOUND};
+#endif
+}
+
+/* Takes the lowest of the leaves, or of those beyond them; returns whether there is one. */
+HOT bool take_leaf(const struct ffalloc_pool *pool, struct leaves *leaves, size_t count,
+                   size_t *leaf)
+{
+    if (!leaves->bits) {
+        *leaves = leaves_beyond(pool, *leaves, count);
+        if (!leaves->bits)
+            return false;
+    }
+    *leaf = leaves->first + lowest_bit(leaves->bits);
+    leaves->bits &= leaves->bits - 1;
+    return true;
 }
 
 /* Step 2 of the rule. */
@@ -107,15 +152,20 @@ static size_t aligned_fit(struct ffalloc_pool *pool, size_t count, size_t alignm
     if (alignment_granules <= WORD_BITS)
         request.inner = request.mask | 1;
 
+    struct leaves leaves = lowest_leaves(pool, count);
+    if (!leaves.bits)
+        return NOT_FOUND;
     unsigned groups = 0;
     size_t group = NOT_FOUND;
-    size_t leaf = index_lowest(pool, count);
-    for (; leaf != NOT_FOUND; leaf = leaf_after(pool, leaf, count)) {
-        bool has_one = true;
-        size_t found_hole;
+    size_t leaf;
+    while (take_leaf(pool, &leaves, count, &leaf)) {
         size_t found = NOT_FOUND;
-        if (!has_no_fit(&pool->leaves[leaf], &request))
-            found = fit_in_leaf(pool, &request, leaf, &found_hole, &has_one);
+        size_t found_hole;
+        bool has_one = true;
+        if (!has_no_fit(&pool->leaves[leaf], &request)) {
+            found = fit_in_leaf(pool, &request, leaf, &found_hole);
+            has_one = found_hole != NOT_FOUND;
+        }
         bool is_other_group = GROUP_LOG2 == WORD_LOG2 || leaf >> (GROUP_LOG2 - WORD_LOG2) != group;
         if (has_one && is_other_group) {
             group = leaf >> (GROUP_LOG2 - WORD_LOG2);

@@ -6,22 +6,31 @@
 /* In use before a higher leaf has a byte: calls look at levels[1] without asking. */
 #define FIRST_LEVELS 2u
 
+APART size_t next_after(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
+{
+    return index_after(pool, leaf >> FANOUT_LOG2, least);
+}
+
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
     if (leaf >= leaf_count_of(pool->granule_count))
         return NOT_FOUND;
     size_t found;
-    return index_in_node(pool, leaf, least, &found) ? found
-                                                    : index_after(pool, leaf >> FANOUT_LOG2, least);
+    return index_in_node(pool, leaf, least, &found) ? found : next_after(pool, leaf, least);
 }
 
 #if HAS_HINTS
 
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
-    size_t found = ffalloc_index_next(pool, pool->hints[hint_of(count)], (unsigned)count);
-    if (found != NOT_FOUND)
-        hints_raise(pool, count, found);
+    size_t leaf = pool->hints[hint_of(count)];
+    size_t found;
+    if (!index_in_node(pool, leaf, count, &found)) {
+        found = next_after(pool, leaf, (unsigned)count);
+        if (found == NOT_FOUND)
+            return NOT_FOUND;
+    }
+    hints_raise(pool, count, found);
     return found;
 }
 

@@ -38,6 +38,8 @@
 #else
 #define HAS_NEON 0
 #endif
+#define HAS_NODE_REACH (HAS_SSE2 || HAS_NEON)
+
 #define FANOUT_LOG2_OF(word_log2, is_small) ((is_small) ? 3u : (word_log2)-1u)
 
 #define FANOUT_LOG2  FANOUT_LOG2_OF(WORD_LOG2, FFALLOC_SMALL)
@@ -65,12 +67,18 @@ HOT size_t half_reach(const uint8_t *bytes, __m128i bound)
     return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(more, _mm_setzero_si128()));
 }
 
+/* A bit for each of the node's bytes: whether it is at least `least`. */
+HOT size_t node_reach(const uint8_t *node, unsigned least)
+{
+    __m128i bound = _mm_set1_epi32((int)(least * 0x01010101u));
+    return half_reach(node, bound) | half_reach(node + 16, bound) << 16;
+}
+
 /* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
  * to how far after `from` it is. */
 HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
-    __m128i bound = _mm_set1_epi32((int)(least * 0x01010101u));
-    size_t found = (half_reach(node, bound) | half_reach(node + 16, bound) << 16) >> from;
+    size_t found = node_reach(node, least) >> from;
     if (!found)
         return false;
     *after = lowest_bit(found);
@@ -114,14 +122,19 @@ HOT uint8x16_t half_reach(const uint8_t *bytes, uint8x16_t bound, uint8x16_t bit
     return vandq_u8(vcgeq_u8(vld1q_u8(bytes), bound), bits);
 }
 
-HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
+HOT size_t node_reach(const uint8_t *node, unsigned least)
 {
     uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
     uint8x16_t bound = vdupq_n_u8((uint8_t)least);
     uint8x16_t reach = vpaddq_u8(half_reach(node, bound, bits), half_reach(node + 16, bound, bits));
     reach = vpaddq_u8(reach, reach);
-    reach = vpaddq_u8(reach, reach); /* a bit for each byte of the node */
-    size_t found = (size_t)vgetq_lane_u32(vreinterpretq_u32_u8(reach), 0) >> from;
+    reach = vpaddq_u8(reach, reach);
+    return vgetq_lane_u32(vreinterpretq_u32_u8(reach), 0);
+}
+
+HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
+{
+    size_t found = node_reach(node, least) >> from;
     if (!found)
         return false;
     *after = lowest_bit(found);
