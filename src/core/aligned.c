@@ -25,6 +25,8 @@ struct leaves {
     size_t bits; /* bit i: leaf first + i */
 };
 
+#define LOOKS_AT_NODES (HAS_NODE_REACH && HAS_HINTS)
+
 static size_t align_up(const struct request *request, size_t granule)
 {
     size_t mask = request->alignment - 1;
@@ -80,15 +82,30 @@ HOT bool has_no_fit(const struct leaf *words, const struct request *request)
     return !(~words->used & request->inner) && (!leaf_ends_in_hole(words) || words[1].used & 1);
 }
 
+#if LOOKS_AT_NODES
+
+/* Those of the node that `leaf` is in. */
+HOT struct leaves leaves_of_node(const struct ffalloc_pool *pool, size_t leaf, size_t count)
+{
+    size_t first = leaf & ~(size_t)(FANOUT - 1);
+    return (struct leaves){first, node_reach(pool->levels[0] + first, (unsigned)count)};
+}
+
+#endif
+
 /* The lowest leaves in which holes of `count` granules start. */
 HOT struct leaves lowest_leaves(struct ffalloc_pool *pool, size_t count)
 {
-    size_t leaf = index_lowest(pool, count);
-#if HAS_NODE_REACH
-    size_t first = leaf & ~(size_t)(FANOUT - 1);
-    if (leaf != NOT_FOUND && count <= SATURATED)
-        return (struct leaves){first, node_reach(pool->levels[0] + first, (unsigned)count)};
+#if LOOKS_AT_NODES
+    if (count <= SATURATED) {
+        struct leaves leaves = leaves_of_node(pool, pool->hints[hint_of(count)], count); /* X3 */
+        if (leaves.bits)
+            return leaves;
+        size_t leaf = ffalloc_index_first(pool, count);
+        return leaf == NOT_FOUND ? leaves : leaves_of_node(pool, leaf, count);
+    }
 #endif
+    size_t leaf = index_lowest(pool, count);
     return (struct leaves){leaf, leaf != NOT_FOUND};
 }
 
@@ -100,12 +117,11 @@ HOT struct leaves leaves_beyond(const struct ffalloc_pool *pool, struct leaves l
         leaf = index_large(pool, leaf, count);
         return (struct leaves){leaf, leaf != NOT_FOUND};
     }
-#if HAS_NODE_REACH
+#if LOOKS_AT_NODES
     size_t node = leaves.first >> FANOUT_LOG2;
-    size_t bits = 0;
-    while (!bits && (node = next_node(pool, node, (unsigned)count)) != NOT_FOUND)
-        bits = node_reach(pool->levels[0] + (node << FANOUT_LOG2), (unsigned)count);
-    return (struct leaves){node << FANOUT_LOG2, bits};
+    while (!leaves.bits && (node = next_node(pool, node, (unsigned)count)) != NOT_FOUND)
+        leaves = leaves_of_node(pool, node << FANOUT_LOG2, count);
+    return leaves;
 #else
     if (leaf >= leaf_count_of(pool->granule_count) || pool->levels[0][leaf] < count)
         leaf = ffalloc_index_next(pool, leaf, (unsigned)count);

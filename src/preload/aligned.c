@@ -59,16 +59,23 @@ static inline int give(void **result, void *block)
     return 0;
 }
 
+__attribute__((noinline)) static int posix_memalign_refused(void **result, size_t alignment,
+                                                            size_t size)
+{
+    int saved = errno;
+    void *block = aligned_refused("posix_memalign", alignment, size);
+    errno = saved;
+    return give(result, block);
+}
+
 __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_t alignment,
                                                             size_t size)
 {
     void *block = serve_aligned("posix_memalign", alignment, size);
-    if (!likely(block)) {
-        int saved = errno;
-        block = aligned_refused("posix_memalign", alignment, size);
-        errno = saved;
-    }
-    return give(result, block);
+    if (!likely(block))
+        return posix_memalign_refused(result, alignment, size);
+    *result = block;
+    return 0;
 }
 
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
