@@ -25,8 +25,6 @@ struct leaves {
     size_t bits; /* bit i: leaf first + i */
 };
 
-#define LOOKS_AT_NODES (HAS_NODE_REACH && HAS_HINTS)
-
 static size_t align_up(const struct request *request, size_t granule)
 {
     size_t mask = request->alignment - 1;
@@ -82,7 +80,7 @@ HOT bool has_no_fit(const struct leaf *words, const struct request *request)
     return !(~words->used & request->inner) && (!leaf_ends_in_hole(words) || words[1].used & 1);
 }
 
-#if LOOKS_AT_NODES
+#if HAS_HINTS
 
 /* Those of the node that `leaf` is in. */
 HOT struct leaves leaves_of_node(const struct ffalloc_pool *pool, size_t leaf, size_t count)
@@ -96,7 +94,7 @@ HOT struct leaves leaves_of_node(const struct ffalloc_pool *pool, size_t leaf, s
 /* The lowest leaves in which holes of `count` granules start. */
 HOT struct leaves lowest_leaves(struct ffalloc_pool *pool, size_t count)
 {
-#if LOOKS_AT_NODES
+#if HAS_HINTS
     if (count <= SATURATED) {
         struct leaves leaves = leaves_of_node(pool, pool->hints[hint_of(count)], count); /* X3 */
         if (leaves.bits)
@@ -117,9 +115,9 @@ HOT struct leaves leaves_beyond(const struct ffalloc_pool *pool, struct leaves l
         leaf = index_large(pool, leaf, count);
         return (struct leaves){leaf, leaf != NOT_FOUND};
     }
-#if LOOKS_AT_NODES
+#if HAS_HINTS
     size_t node = leaves.first >> FANOUT_LOG2;
-    while (!leaves.bits && (node = next_node(pool, node, (unsigned)count)) != NOT_FOUND)
+    while (!leaves.bits && (node = next_node(pool, 1, node, (unsigned)count)) != NOT_FOUND)
         leaves = leaves_of_node(pool, node << FANOUT_LOG2, count);
     return leaves;
 #else

@@ -89,11 +89,12 @@ void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 /* What the byte of a leaf is to be, from the map; the leaf is not inside a run of blank ones. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
 
-/* The first node of levels[1] at or below one of that or a higher level, whose byte is at least
+/* The first node of levels[base] at or below one of that or a higher level, whose byte is at least
  * `least`. */
-HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, size_t node, unsigned least)
+HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, unsigned base, size_t node,
+                   unsigned least)
 {
-    while (--level > 0) {
+    while (level-- > base) {
         if (!level_find(pool->levels[level], node << FANOUT_LOG2, least, &node)) /* X2 */
             __builtin_unreachable();
     }
@@ -111,29 +112,58 @@ HOT bool index_in_node(const struct ffalloc_pool *pool, size_t leaf, size_t coun
     return true;
 }
 
-/* The first node of levels[1] after `node` whose byte is at least `least`, or NOT_FOUND. */
-HOT size_t next_node(const struct ffalloc_pool *pool, size_t node, unsigned least)
+/* The first node of levels[base] after `node` whose byte is at least `least`, or NOT_FOUND. */
+HOT size_t next_node(const struct ffalloc_pool *pool, unsigned base, size_t node, unsigned least)
 {
-    for (unsigned level = 1; level < pool->level_count; level++) {
+    for (unsigned level = base; level < pool->level_count; level++) {
         unsigned position = (unsigned)node & (FANOUT - 1);
         size_t after;
         if (node_find(pool->levels[level] + (node - position), position + 1, least, &after))
-            return descend(pool, level, node + 1 + after, least);
+            return descend(pool, level, base, node + 1 + after, least);
         node >>= FANOUT_LOG2;
     }
     return NOT_FOUND;
 }
 
-/* As ffalloc_index_next, of the leaves after a node of levels[1]. */
+#if HAS_HINTS
+
+/* As ffalloc_index_next, of the leaves after a node of levels[1]. Those that a node of levels[2]
+ * has are found all at once: a stale one misleads, and the next is at hand. */
 HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
-    while ((node = next_node(pool, node, least)) != NOT_FOUND) {
+    if (pool->level_count < 2)
+        return NOT_FOUND;
+    size_t above = node >> FANOUT_LOG2;
+    unsigned from = ((unsigned)node & (FANOUT - 1)) + 1;
+    size_t nodes = node_reach(pool->levels[1] + (above << FANOUT_LOG2), least) >> from << from;
+    for (;;) {
+        for (; nodes; nodes &= nodes - 1) {
+            node = (above << FANOUT_LOG2) + lowest_bit(nodes);
+            size_t leaf;
+            if (index_in_node(pool, node << FANOUT_LOG2, least, &leaf))
+                return leaf;
+        }
+        above = next_node(pool, 2, above, least);
+        if (above == NOT_FOUND)
+            return NOT_FOUND;
+        nodes = node_reach(pool->levels[1] + (above << FANOUT_LOG2), least);
+    }
+}
+
+#else
+
+/* The same. */
+HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
+{
+    while ((node = next_node(pool, 1, node, least)) != NOT_FOUND) {
         size_t leaf;
         if (index_in_node(pool, node << FANOUT_LOG2, least, &leaf))
             return leaf;
     }
     return NOT_FOUND;
 }
+
+#endif
 
 /* Raises a leaf's byte to `largest` if it is less, and that of its node; returns whether levels
  * above must follow. */

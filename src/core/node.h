@@ -38,8 +38,6 @@
 #else
 #define HAS_NEON 0
 #endif
-#define HAS_NODE_REACH (HAS_SSE2 || HAS_NEON)
-
 #define FANOUT_LOG2_OF(word_log2, is_small) ((is_small) ? 3u : (word_log2)-1u)
 
 #define FANOUT_LOG2  FANOUT_LOG2_OF(WORD_LOG2, FFALLOC_SMALL)
@@ -72,17 +70,6 @@ HOT size_t node_reach(const uint8_t *node, unsigned least)
 {
     __m128i bound = _mm_set1_epi32((int)(least * 0x01010101u));
     return half_reach(node, bound) | half_reach(node + 16, bound) << 16;
-}
-
-/* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
- * to how far after `from` it is. */
-HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
-{
-    size_t found = node_reach(node, least) >> from;
-    if (!found)
-        return false;
-    *after = lowest_bit(found);
-    return true;
 }
 
 static inline unsigned vector_max(__m128i bytes)
@@ -130,15 +117,6 @@ HOT size_t node_reach(const uint8_t *node, unsigned least)
     reach = vpaddq_u8(reach, reach);
     reach = vpaddq_u8(reach, reach);
     return vgetq_lane_u32(vreinterpretq_u32_u8(reach), 0);
-}
-
-HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
-{
-    size_t found = node_reach(node, least) >> from;
-    if (!found)
-        return false;
-    *after = lowest_bit(found);
-    return true;
 }
 
 HOT unsigned node_max(const uint8_t *node)
@@ -226,6 +204,21 @@ HOT size_t node_word(const uint8_t *node, unsigned at)
     return word;
 }
 
+#if WORD_LOG2 == 6
+
+HOT size_t node_reach(const uint8_t *node, unsigned least)
+{
+    const size_t gather = 0x0102040810204080; /* bit 0 of each byte to the highest byte */
+    size_t reach = 0;
+    for (unsigned at = 0; at < FANOUT; at += NODE_WORD) {
+        size_t high = bytes_at_least(node_word(node, at), IN_EACH_BYTE(least));
+        reach |= (high >> 7) * gather >> 56 << at;
+    }
+    return reach;
+}
+
+#else
+
 /* Bits of the bytes in such a word, from byte `from` of the node on, that reach the bound. */
 HOT size_t word_reach(const uint8_t *node, unsigned at, unsigned from, size_t bound)
 {
@@ -235,6 +228,8 @@ HOT size_t word_reach(const uint8_t *node, unsigned at, unsigned from, size_t bo
     return bytes_reach(node_word(node, at), bound) >> skipped << skipped;
 }
 
+/* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
+ * to how far after `from` it is. */
 HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
     size_t bound = bytes_bound(least);
@@ -251,6 +246,8 @@ HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *a
     *after = at + (lowest_bit(found) >> 3) - from;
     return true;
 }
+
+#endif
 
 HOT unsigned largest_of(size_t bytes)
 {
@@ -279,6 +276,19 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
         bytes = bytes_max(bytes, word);
     }
     return largest_of(bytes);
+}
+
+#endif
+
+#if WORD_LOG2 == 6 && !FFALLOC_SMALL
+
+HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
+{
+    size_t found = node_reach(node, least) >> from;
+    if (!found)
+        return false;
+    *after = lowest_bit(found);
+    return true;
 }
 
 #endif
