@@ -152,9 +152,31 @@ __attribute__((noinline)) static void release_at_end(struct ffalloc_pool *pool, 
 
 #if HAS_HINTS
 
+/* Frees a large block between two holes: of the lower, in leaf `hole`, a run of blank leaves from
+ * `first` on reaches the block's; `over` granules of leaf `last` are the block's. */
+APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole, size_t first,
+                           size_t last, size_t over)
+{
+    size_t leaf = leaf_of(start);
+    struct leaf *words = &pool->leaves[last];
+    size_t right_leaf = last + 1 + (leaf_is_blank(words + 1) ? words[1].starts >> 1 : 0);
+    size_t left = large_start(pool, hole);
+    size_t end = first_granule_of(last) + over;
+    size_t right = end_in_leaf(pool, right_leaf);
+    large_merge(pool, left, start, end, right);
+    pool->leaves[leaf].used = 0;
+    words->used = 0;
+    map_mark_run(pool, first, right_leaf, RUN_OF_HOLE);
+    note_freed(pool, end - start);
+    index_gained(pool, hole, right - left); /* the hints are low: it had a leaf and more */
+    index_blank(pool, leaf, hole);
+    index_blank(pool, last, hole);
+}
+
 /*
  * The same, after a run of blank leaves: what a sweep of frees does again and again, as of a queue.
- * Here are the cases in which a loose hole grows, which ends in this leaf or the next one.
+ * Here are the cases in which a loose hole grows, which ends in the leaf where the block does, and
+ * that of a large block between two holes.
  */
 __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *pool, size_t start,
                                                         size_t above)
@@ -168,20 +190,28 @@ __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *poo
     size_t over = 0;
     size_t beyond = above; /* what is used after the hole, in the leaf where it ends */
     if (!above) {
+        if (leaf_is_blank(next) && next->starts & RUN_OF_BLOCK)
+            next += next->starts >> 1;
         over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
         beyond = next->used & -((size_t)1 << over);
     }
-    if (run & RUN_OF_BLOCK || !beyond || !large_is_loose(pool, first_granule_of(hole), 0)) {
+    size_t last = leaf + (size_t)(next - words);
+    if (run & RUN_OF_BLOCK || (!above && leaf_is_blank(next))) {
         ffalloc_blocks_release(pool, start);
-        return;
+    } else if (!beyond) {
+        release_between(pool, start, hole, first, last, over);
+    } else if (!large_is_loose(pool, first_granule_of(hole), 0)) {
+        ffalloc_blocks_release(pool, start);
+    } else if (above) {
+        note_freed(pool, used_from(words->used ^ above, start));
+        words->used = above;
+    } else {
+        note_freed(pool, used_from(words->used, start) + first_granule_of(last - leaf - 1) + over);
+        words->used = 0;
+        next->used = beyond;
+        map_mark_run(pool, first, last, RUN_OF_HOLE);
+        index_blank(pool, leaf, hole);
     }
-    note_freed(pool, used_from(words->used ^ above, start) + over);
-    words->used = above;
-    if (above)
-        return;
-    next->used = beyond;
-    map_mark_run(pool, first, leaf + 1, RUN_OF_HOLE);
-    index_blank(pool, leaf, hole);
 }
 
 #endif
@@ -194,7 +224,7 @@ __attribute__((noinline)) static void release_at_start(struct ffalloc_pool *pool
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
 #if HAS_HINTS
-    if (leaf > 0 && leaf_is_blank(words - 1) && (above || !leaf_is_blank(words + 1))) {
+    if (leaf > 0 && leaf_is_blank(words - 1)) {
         release_after_run(pool, start, above);
         return;
     }
