@@ -3,8 +3,11 @@
  * Where an aligned request goes: the rule that ffalloc.h states for ffalloc_aligned_alloc.
  *
  * Inside a leaf all starts are tried at once: the positions at which enough free granules begin,
- * and-ed with the aligned ones. The rule counts groups of 64 granules, not leaves, so that it is
- * the same whatever the word.
+ * and-ed with the aligned ones. With 64-bit words the leaves of a node that have a hole large
+ * enough are found at once, too: ffmpeg's trace, three quarters of whose aligned requests pass nine
+ * leaves, took 451 instructions a call where each leaf was searched for, and takes 359. (On a
+ * Cortex-M4 that was slower.) The rule counts groups of 64 granules, not leaves, so that it is the
+ * same whatever the word.
  */
 #include "calls.h"
 
@@ -91,12 +94,13 @@ HOT struct leaves leaves_of_node(const struct ffalloc_pool *pool, size_t leaf, s
 
 #endif
 
-/* The lowest leaves in which holes of `count` granules start. */
+/* The lowest leaves in which holes of `count` granules start. None is below a hint (X3), also not
+ * in its node. */
 HOT struct leaves lowest_leaves(struct ffalloc_pool *pool, size_t count)
 {
 #if HAS_HINTS
     if (count <= SATURATED) {
-        struct leaves leaves = leaves_of_node(pool, pool->hints[hint_of(count)], count); /* X3 */
+        struct leaves leaves = leaves_of_node(pool, pool->hints[hint_of(count)], count);
         if (leaves.bits)
             return leaves;
         size_t leaf = ffalloc_index_first(pool, count);

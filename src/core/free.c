@@ -152,8 +152,9 @@ __attribute__((noinline)) static void release_at_end(struct ffalloc_pool *pool, 
 
 #if HAS_HINTS
 
-/* Frees a large block between two holes: of the lower, in leaf `hole`, a run of blank leaves from
- * `first` on reaches the block's; `over` granules of leaf `last` are the block's. */
+/* Frees a block between two holes, of which the lower starts in leaf `hole` and has the leaves from
+ * `first` to before the block's; the block ends in leaf `last`, `over` granules of which are its.
+ */
 APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole, size_t first,
                            size_t last, size_t over)
 {
@@ -174,9 +175,9 @@ APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole,
 }
 
 /*
- * The same, after a run of blank leaves: what a sweep of frees does again and again, as of a queue.
- * Here are the cases in which a loose hole grows, which ends in the leaf where the block does, and
- * that of a large block between two holes.
+ * As release_at_start, after a run of blank leaves: what a sweep of frees does again and again, as
+ * of a queue. Here are the cases in which a loose hole grows, which then ends in the leaf where the
+ * block did, and that of a block between two holes.
  */
 __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *pool, size_t start,
                                                         size_t above)

@@ -282,6 +282,8 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 
 #if WORD_LOG2 == 6 && !FFALLOC_SMALL
 
+/* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
+ * to how far after `from` it is. */
 HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *after)
 {
     size_t found = node_reach(node, least) >> from;
