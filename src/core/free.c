@@ -45,7 +45,7 @@ __attribute__((noinline)) static void release_before_hole(struct ffalloc_pool *p
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *last = &pool->leaves[end_leaf];
-    size_t right_leaf = end_leaf + 1 + (leaf_is_blank(last + 1) ? last[1].starts >> 1 : 0);
+    size_t right_leaf = leaf_after_run(pool, end_leaf + 1);
     size_t below = words->used & bits_below(start);
     size_t left = first_granule_of(leaf) + end_of(below);
     size_t end = first_granule_of(end_leaf) + over;
@@ -160,7 +160,7 @@ APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole,
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[last];
-    size_t right_leaf = last + 1 + (leaf_is_blank(words + 1) ? words[1].starts >> 1 : 0);
+    size_t right_leaf = leaf_after_run(pool, last + 1);
     size_t left = large_start(pool, hole);
     size_t end = first_granule_of(last) + over;
     size_t right = end_in_leaf(pool, right_leaf);

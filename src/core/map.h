@@ -68,6 +68,14 @@ static inline bool map_is_used_start(const struct ffalloc_pool *pool, size_t gra
     return leaf->starts & leaf->used & bit_of(granule);
 }
 
+/* The leaf after the run of blank ones that begins with `leaf` (M3); `leaf` if that is not blank.
+ */
+HOT size_t leaf_after_run(const struct ffalloc_pool *pool, size_t leaf)
+{
+    const struct leaf *words = &pool->leaves[leaf];
+    return leaf + (leaf_is_blank(words) ? words->starts >> 1 : 0);
+}
+
 /* The end of the hole that starts at `granule`; `granule` if no hole does. */
 HOT size_t map_hole_end(const struct ffalloc_pool *pool, size_t granule)
 {
@@ -77,8 +85,7 @@ HOT size_t map_hole_end(const struct ffalloc_pool *pool, size_t granule)
         return granule + lowest_bit(used);
     if (!leaf_is_blank(&pool->leaves[leaf]))
         leaf++;
-    if (leaf_is_blank(&pool->leaves[leaf]))
-        leaf += pool->leaves[leaf].starts >> 1; /* M3 */
+    leaf = leaf_after_run(pool, leaf);
     return first_granule_of(leaf) + lowest_bit(pool->leaves[leaf].used);
 }
 

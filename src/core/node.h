@@ -204,21 +204,6 @@ HOT size_t node_word(const uint8_t *node, unsigned at)
     return word;
 }
 
-#if WORD_LOG2 == 6
-
-HOT size_t node_reach(const uint8_t *node, unsigned least)
-{
-    const size_t gather = 0x0102040810204080; /* bit 0 of each byte to the highest byte */
-    size_t reach = 0;
-    for (unsigned at = 0; at < FANOUT; at += NODE_WORD) {
-        size_t high = bytes_at_least(node_word(node, at), IN_EACH_BYTE(least));
-        reach |= (high >> 7) * gather >> 56 << at;
-    }
-    return reach;
-}
-
-#else
-
 /* Bits of the bytes in such a word, from byte `from` of the node on, that reach the bound. */
 HOT size_t word_reach(const uint8_t *node, unsigned at, unsigned from, size_t bound)
 {
@@ -245,6 +230,19 @@ HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *a
         return false;
     *after = at + (lowest_bit(found) >> 3) - from;
     return true;
+}
+
+#if WORD_LOG2 == 6
+
+HOT size_t node_reach(const uint8_t *node, unsigned least)
+{
+    const size_t gather = 0x0102040810204080; /* bit 0 of each byte to the highest byte */
+    size_t reach = 0;
+    for (unsigned at = 0; at < FANOUT; at += NODE_WORD) {
+        size_t high = bytes_at_least(node_word(node, at), IN_EACH_BYTE(least));
+        reach |= (high >> 7) * gather >> 56 << at;
+    }
+    return reach;
 }
 
 #endif
@@ -280,7 +278,7 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 
 #endif
 
-#if WORD_LOG2 == 6 && !FFALLOC_SMALL
+#if HAS_SSE2 || HAS_NEON
 
 /* Finds the first of the node's bytes, from byte `from` on, that is at least `least`. Sets `after`
  * to how far after `from` it is. */

@@ -72,10 +72,7 @@ __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_
                                                             size_t size)
 {
     void *block = serve_aligned("posix_memalign", alignment, size);
-    if (!likely(block))
-        return posix_memalign_refused(result, alignment, size);
-    *result = block;
-    return 0;
+    return likely(block) ? give(result, block) : posix_memalign_refused(result, alignment, size);
 }
 
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
