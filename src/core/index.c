@@ -89,10 +89,10 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
 #if HAS_HINTS
 
 /*
- * Lowers the byte of a node of levels[1] and passes the change on to the levels above: a smaller
- * child changes its parent only if the parent's byte was this child's. A node's other bytes are
- * looked at before the byte is written: a load of 16 bytes right after a store of one of them would
- * wait for the store to leave the processor's buffer.
+ * Lowers the byte of a node of levels[1] and those above that were it: a smaller child changes its
+ * parent only if the parent's byte was this child's. A node's other bytes are looked at before the
+ * byte is written: a load of 16 bytes right after a store of one of them would wait for the store
+ * to leave the processor's buffer.
  */
 __attribute__((noinline)) static void *lower_node(struct ffalloc_pool *pool, size_t node,
                                                   unsigned now, void *block)
@@ -100,20 +100,18 @@ __attribute__((noinline)) static void *lower_node(struct ffalloc_pool *pool, siz
     uint8_t *const *level = pool->levels + 1;
     uint8_t *const *end = pool->levels + pool->level_count;
     unsigned before = (*level)[node];
-    for (;;) {
+    do {
         uint8_t *byte = *level + node;
         unsigned child = (unsigned)node & (FANOUT - 1);
-        node >>= FANOUT_LOG2;
-        if (++level >= end || (*level)[node] != before) {
-            *byte = (uint8_t)now;
-            return block;
-        }
         unsigned others = node_max_but(byte - child, child);
         *byte = (uint8_t)now;
         if (others == before)
             return block;
         now = others > now ? others : now;
-    }
+        node >>= FANOUT_LOG2;
+    } while (++level + 1 < end && level[1][node >> FANOUT_LOG2] == before);
+    (*level)[node] = (uint8_t)now;
+    return block;
 }
 
 void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
@@ -123,8 +121,14 @@ void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
     *slot = (uint32_t)node;
     if (former == node || former == NO_LEAF)
         return block;
+    uint8_t *byte = &pool->levels[1][former];
     unsigned now = node_max(pool->levels[0] + (former << FANOUT_LOG2));
-    return now == pool->levels[1][former] ? block : lower_node(pool, former, now, block);
+    if (now == *byte)
+        return block;
+    if (pool->level_count > 2 && pool->levels[2][former >> FANOUT_LOG2] == *byte)
+        return lower_node(pool, former, now, block);
+    *byte = (uint8_t)now;
+    return block;
 }
 
 #else

@@ -234,7 +234,7 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
         return malloc_large_loose(pool, count, size);
     size_t leaf = pool->hints[hint_of(count)];
     return pool->levels[0][leaf] >= count ? malloc_in(pool, leaf, count, size)
-                                          : malloc_near(pool, leaf, count, size);
+                                          : pool->levels[1][leaf >> FANOUT_LOG2] < count ? malloc_farther(pool, leaf, count, size) : malloc_near(pool, leaf, count, size);
 }
 
 /*

@@ -30,14 +30,17 @@ HOT size_t mask_runs_to_8(size_t mask, size_t count)
 /* The same; `count` is 1 to WORD_BITS - 1. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
-    mask = mask_runs_to_8(mask, count);
     if (count <= 8)
-        return mask;
-    mask = run_step(mask, count, 3);
+        return mask_runs_to_8(mask, count);
+    mask &= mask >> 1;
+    mask &= mask >> 2;
+    mask &= mask >> 4;
     if (count <= 16)
-        return mask;
-    mask = run_step(mask, count, 4);
-    return run_step(mask, count, 5);
+        return mask & mask >> (count - 8);
+    mask &= mask >> 8;
+    size_t more = count < 32 ? count - 16 : 16;
+    mask &= mask >> more;
+    return mask & mask >> (count - 16 - more);
 }
 
 #else
