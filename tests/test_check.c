@@ -193,6 +193,11 @@ static void hint_out_of_the_pool(struct ffalloc_pool *pool)
     pool->hints[HINTS - 1] = UINT32_MAX;
 }
 
+static void no_end_of_the_hints(struct ffalloc_pool *pool)
+{
+    pool->hints[HINTS] = pool->hints[HINTS - 1];
+}
+
 #endif
 
 static void forgotten_page(struct ffalloc_pool *pool)
@@ -331,6 +336,7 @@ static const struct {
     BREAK("X3", high_hint),
     BREAK("X3", descending_hints),
     BREAK("X3", hint_out_of_the_pool),
+    BREAK("X3", no_end_of_the_hints),
 #endif
     BREAK("L1", forgotten_page),
     BREAK("L1", wrong_page),

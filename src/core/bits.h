@@ -15,10 +15,14 @@
 #endif
 #define WORD_BITS ((size_t)1 << WORD_LOG2)
 
-/* From here on gcc knows not how a pointer came to be. On ARM it would rather keep the array's and
- * an offset or two, and two loads at one pointer are one instruction. */
+/* From here on gcc knows not how a value came to be: it keeps the value, and nothing that it could
+ * use in its place or make of it. */
+#define KEEP(value) __asm__("" : "+r"(value))
+
+/* On ARM gcc would rather keep the array's address and an offset or two; two loads at one pointer
+ * are one instruction. */
 #if WORD_LOG2 == 5
-#define KEEP_POINTER(pointer) __asm__("" : "+r"(pointer))
+#define KEEP_POINTER(pointer) KEEP(pointer)
 #else
 #define KEEP_POINTER(pointer) ((void)0)
 #endif

@@ -56,7 +56,7 @@ static bool check_hints(struct audit *audit)
                              first_granule_of(leaf)))
             return false;
     }
-    return true;
+    return ffalloc_require(audit, pool->hints[HINTS] == NO_LEAF, "X3", 0);
 }
 
 #else

@@ -33,15 +33,16 @@ static inline size_t hint_least(size_t place)
     return place < 8 ? place + 1 : LARGEST_HINT;
 }
 
-/* No hole of `count` granules starts below `leaf`, found from the hint of `count` on. */
+/* No hole of `count` granules starts below `leaf`, found from the hint of `count` on. (What ends
+ * the loop is the NO_LEAF after the hints; its bound tells gcc how many steps to write out.) */
 HOT void hints_raise(struct ffalloc_pool *pool, size_t count, size_t leaf)
 {
     if (count > LARGEST_HINT || (count > 8 && pool->hints[HINTS - 1] >= leaf))
         return;
-    size_t place = count <= 8 ? count - 1 : HINTS - 1;
-    do
-        pool->hints[place] = (uint32_t)leaf;
-    while (++place < HINTS && pool->hints[place] < leaf);
+    uint32_t *hint = &pool->hints[count <= 8 ? count - 1 : HINTS - 1];
+    *hint = (uint32_t)leaf;
+    for (unsigned i = 1; i < HINTS && hint[i] < leaf; i++)
+        hint[i] = (uint32_t)leaf;
 }
 
 /* A hole of `count` granules, there or grown by a free, starts in `leaf`. The hints ascend: the

@@ -178,6 +178,7 @@ void ffalloc_index_init(struct ffalloc_pool *pool)
 #if HAS_HINTS
     for (unsigned i = 0; i < STALE_NODES; i++)
         pool->stale[i] = NO_LEAF;
+    pool->hints[HINTS] = NO_LEAF;
     pool->loose[CARVED] = NO_LEAF;
     pool->loose[GROWN] = NO_LEAF;
     if (pool->granule_count >= LARGE)

@@ -213,6 +213,7 @@ HOT void *malloc_near(struct ffalloc_pool *pool, size_t leaf, size_t count, size
     if (!index_in_node(pool, leaf, count, &found))
         return malloc_farther(pool, leaf, count, size);
     hints_raise(pool, count, found);
+    KEEP(pool);
     return malloc_in(pool, found, count, size);
 }
 
@@ -241,12 +242,15 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
 }
 
 /* If a hole that starts in the hint's leaf is large enough, none is lower (X3). The byte is asked
- * before the leaf is looked at: a third to a half of the hints are too low. */
+ * before the leaf is looked at: a third to a half of the hints are too low. (gcc would keep its
+ * address, and count - 1, for later, and save two registers for them: 2 % of all instructions.) */
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t leaf = pool->hints[count - 1];
     if (pool->levels[0][leaf] < count)
         return malloc_far(pool, leaf, count, size);
+    KEEP(pool);
+    KEEP(count);
     struct leaf *words = leaf_words(pool, leaf);
     size_t runs = mask_runs_to_8(~words->used, count);
     if (!is_beyond_inner_holes(runs, words->used))

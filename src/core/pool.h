@@ -38,8 +38,8 @@
  *       bytes beyond are 0. A level of one byte is `lone`, and levels[1] is always there. With
  *       hints, a stale node of levels[1] may be higher than its children.
  *   X3  With hints, no hole of hint_least(i) granules or more starts in a leaf below hints[i], and
- *       the hints ascend. (In a pool of one leaf they are 0, and pad the node that begins with
- *       `lone`.)
+ *       the hints ascend, to a last that is NO_LEAF. (In a pool of one leaf those before are 0, and
+ *       pad the node that begins with `lone`.)
  * Large holes
  *   L1  The word of a page is large_word (large.h) of the hole of LARGE granules or more that
  *       ends in the page after it, and 0 if there is none, or it is loose, or ends with the pool.
@@ -146,8 +146,8 @@ struct ffalloc_pool {
 #if HAS_HINTS
     uint32_t loose[2];            /* leaves of large holes kept out of the tree, or NO_LEAF */
     NODE_ALIGNED uint8_t lone[4]; /* a level of one byte; then 0 */
-    uint32_t hints[HINTS];
-    uint32_t stale[STALE_NODES]; /* nodes of levels[1], or NO_LEAF (X2) */
+    uint32_t hints[HINTS + 1];    /* then NO_LEAF */
+    uint32_t stale[STALE_NODES];  /* nodes of levels[1], or NO_LEAF (X2) */
 #endif
     uint16_t quick_size;   /* bytes; larger requests, and of 0, take not malloc's short way */
     uint8_t tree_pointers; /* in levels[]; then come the pages' */
