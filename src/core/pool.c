@@ -47,6 +47,20 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
     return block;
 }
 
+/* Clears a block that ends beyond granule `mark`, from where on nothing was handed out before. */
+APART void *clear_at_mark(const struct ffalloc_pool *pool, unsigned char *block, size_t size,
+                          size_t mark)
+{
+    unsigned char *fresh = (unsigned char *)address_of(pool, mark);
+    if (pool->is_zeroed) {
+        if (block >= fresh)
+            return block;
+        if (size > (size_t)(fresh - block))
+            size = (size_t)(fresh - block);
+    }
+    return memset(block, 0, size);
+}
+
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t total;
@@ -56,13 +70,8 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
-    if (pool->is_zeroed) {
-        unsigned char *fresh = (unsigned char *)address_of(pool, mark);
-        if (block >= fresh)
-            return block;
-        if (total > (size_t)(fresh - block))
-            total = (size_t)(fresh - block);
-    }
+    if (pool->high_water_granules != mark)
+        return clear_at_mark(pool, block, total, mark);
     return memset(block, 0, total);
 }
 

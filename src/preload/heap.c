@@ -11,6 +11,7 @@ __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
 __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
+const char heap_calloc_name[] = "calloc";
 
 /* For those who look from outside, gdb and `ffalloc dump`: the pools in use, NULL for the others.
  */
@@ -221,10 +222,11 @@ void *heap_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t align
 {
     (void)pool;
     (void)alignment;
-    if (heap_call || !heap_is_plain_and_single())
+    bool is_calloc = heap_call == heap_calloc_name; /* which then clears the block */
+    if ((heap_call && !is_calloc) || !heap_is_plain_and_single())
         return NULL;
     void *block = heap.shard_count > 1 && heap_allows(size) ? heap_malloc(size) : NULL;
-    return block ? block : heap_refuse("malloc", size);
+    return block ? block : heap_refuse(is_calloc ? heap_calloc_name : "malloc", size);
 }
 
 /* Blocks -------------------------------------------------------------------------------- */

@@ -84,10 +84,11 @@ extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-
  * may run meanwhile, and allocate. */
 extern __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 
-/* What is called, for messages, where that is not told by what is wrong; NULL: malloc or free, by
- * the usual case, in which the pool's hooks serve what the first shard cannot (heap_on_error,
- * heap_on_out_of_memory). */
+/* What is called, for messages, where that is not told by what is wrong; NULL, or
+ * heap_calloc_name: malloc, free or calloc, by the usual case, in which the pool's hooks serve what
+ * the first shard cannot (heap_on_error, heap_on_out_of_memory). */
 extern __thread const char *heap_call __attribute__((tls_model("initial-exec")));
+extern const char heap_calloc_name[] __attribute__((visibility("hidden")));
 
 /* Reads the environment and reserves the arena, at the first call of the process. */
 void heap_start(void);
@@ -259,7 +260,7 @@ struct shard *heap_find_home(void);
 /* AddressSanitizer's shadow is ready: from here on it knows the blocks, those before included. */
 void heap_start_asan(void);
 
-/* What malloc's usual case returns where the first pool cannot serve it. */
+/* What the usual case of malloc and calloc returns where the first pool cannot serve it. */
 void *heap_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
 
 /* Frees a block of another shard than the home, or reports it. */

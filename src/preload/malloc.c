@@ -136,12 +136,10 @@ __attribute__((noinline)) static void *calloc_plainly(size_t count, size_t item_
     size_t size = total_of(count, item_size);
     if (size >= CLEAR_BY_PURGE)
         return calloc_long(size);
-    heap_call = "calloc";
+    heap_call = heap_calloc_name;
     void *block = ffalloc_calloc(heap.plain_pool, 1, size);
     heap_call = NULL;
-    if (likely(block))
-        return block;
-    return heap_is_plain_and_one_pool() ? heap_refuse("calloc", size) : calloc_long(size);
+    return block;
 }
 
 __attribute__((noinline)) static void *calloc_at_home(struct shard *home, size_t count,
