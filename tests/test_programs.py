@@ -141,6 +141,9 @@ class Contract(TestCase):
     def test_memory_goes_back_and_fresh_memory_is_not_touched(self):
         self.assert_ends_well(run([CHILDREN / "residence"]))
 
+    def test_what_the_first_pool_cannot_serve_the_next_one_does(self):
+        self.assert_ends_well(run([CHILDREN / "spill"]))
+
 
 class ThirtyTwoBits(TestCase):
     LIBRARY = BUILD / "src/lib32/libffalloc.so"
