@@ -251,11 +251,9 @@ HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
         return malloc_far(pool, leaf, count, size);
     KEEP(pool);
     KEEP(count);
-    struct leaf *words = leaf_words(pool, leaf);
-    size_t runs = mask_runs_to_8(~words->used, count);
-    if (!is_beyond_inner_holes(runs, words->used))
-        return place_in_leaf(pool, leaf, words, runs & -runs, count, size);
-    return malloc_last(pool, leaf, words, count, size);
+    if (count > QUICK_GRANULES)
+        __builtin_unreachable();
+    return malloc_in(pool, leaf, count, size);
 }
 
 #else
