@@ -5,7 +5,8 @@ import shutil
 import statistics
 
 from common import (
-    ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, replay, skipped, traces,
+    ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, newer_build, replay, skipped,
+    traces,
 )
 
 
@@ -51,10 +52,10 @@ def print_table(title, paths, peers, measure, decimals, references):
 
 
 def main(wanted):
-    peers = find_peers()
+    peers = find_peers() | newer_build()
     references = [name for name in ("glibc", "mimalloc") if name in peers]
     with traces(wanted) as paths:
-        title = "ns per call through malloc's names, the replay's own subtracted; medians"
+        title = "v3: ffalloc's build for x86-64-v3\n\nns per call through malloc's names, the replay's own subtracted; medians"
         print_table(title, paths, peers, net_times, 1, references)
         if not shutil.which("valgrind"):
             skipped("instructions per call: no valgrind")

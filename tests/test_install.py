@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import unittest
 
 from support import BUILD, TestCase, need
 import support
@@ -110,6 +111,18 @@ class Install(TestCase):
         trace = self.root / "trace"
         self.run_words(command, "record", "-o", trace, "--", "ls", "/")
         self.assertIn("bytes used", self.run_words(command, "map", "--ascii", trace))
+
+    @unittest.skipUnless((BUILD / "src/hwcaps").exists(), "no build for x86-64-v3")
+    def test_the_loader_takes_the_library_for_this_processor(self):
+        folder = next(self.prefix.rglob("libffalloc.so")).parent
+        if folder.name == "x86-64-v3":
+            folder = folder.parent.parent
+        expected = folder
+        if support.loads_hwcaps("x86-64-v3"):
+            expected = folder / "glibc-hwcaps/x86-64-v3"
+        done = support.run(["cat", "/proc/self/maps"], preload="libffalloc.so",
+                           LD_LIBRARY_PATH=str(folder))
+        self.assertIn(str(expected / "libffalloc.so.0"), done.stdout)
 
     def test_what_is_there(self):
         names = {str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*") if path.is_file()}
