@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../src/core/hints.h"
+#include "twin.h"
 #include "unit.h"
 
 static _Alignas(64) unsigned char memory[1 << 20];
@@ -437,3 +438,29 @@ Test(check, malloc_refuses_a_hole_that_the_map_denies)
     told = FFALLOC_DOUBLE_FREE;
     cr_assert(ffalloc_malloc(pool, 20 * 16) == NULL && told == FFALLOC_DAMAGED);
 }
+
+#if !FFALLOC_SMALL
+
+static bool has_run(size_t mask, size_t at, size_t count)
+{
+    size_t ones = ((size_t)1 << count) - 1;
+    return at + count <= WORD_BITS && (mask >> at & ones) == ones;
+}
+
+/* Of words with one to three bits clear: long runs are what differs. */
+Test(runs, begin_where_a_look_at_each_place_finds_them)
+{
+    uint64_t state = 1;
+    for (int i = 0; i < 500; i++) {
+        size_t mask = SIZE_MAX;
+        for (int j = 0; j <= i % 3; j++)
+            mask &= ~((size_t)1 << twin_random(&state) % WORD_BITS);
+        for (size_t count = 1; count < WORD_BITS; count++) {
+            size_t runs = mask_runs(mask, count);
+            for (size_t at = 0; at < WORD_BITS; at++)
+                cr_assert((runs >> at & 1) == has_run(mask, at, count), "%zu at %zu", count, at);
+        }
+    }
+}
+
+#endif

@@ -201,6 +201,8 @@ Test(pool_calloc, of_zeroed_memory_clears_only_what_was_handed_out)
     first[80] = 0x77;
     unsigned char *block = ffalloc_calloc(pool, 1, 128);
     cr_assert(block == first && block[0] == 0 && block[63] == 0 && block[80] == 0x77);
+    first[200] = 0x77;
+    cr_assert(ffalloc_calloc(pool, 1, 128) == first + 128 && first[200] == 0x77);
     ffalloc_reset_marks(pool);
     ffalloc_free(pool, block);
     block = ffalloc_calloc(pool, 1, 128);

@@ -47,18 +47,13 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
     return block;
 }
 
-/* Clears a block that ends beyond granule `mark`, from where on nothing was handed out before. */
+/* Clears a block that ends beyond granule `mark`, from where on nothing was handed out before. (It
+ * does not start beyond: no hole does.) */
 APART void *clear_at_mark(const struct ffalloc_pool *pool, unsigned char *block, size_t size,
                           size_t mark)
 {
-    unsigned char *fresh = (unsigned char *)address_of(pool, mark);
-    if (pool->is_zeroed) {
-        if (block >= fresh)
-            return block;
-        if (size > (size_t)(fresh - block))
-            size = (size_t)(fresh - block);
-    }
-    return memset(block, 0, size);
+    size_t handed_out = (size_t)((unsigned char *)address_of(pool, mark) - block);
+    return memset(block, 0, pool->is_zeroed && size > handed_out ? handed_out : size);
 }
 
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
