@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * malloc. The usual case happens inside one leaf, in registers, nearly without a branch, and calls
- * nothing that it would have to return from: a request is served from a hole that does not reach
- * the end of its leaf. Then no run changes (M3), no hole is large, and all that the index may need
- * is one byte.
+ * malloc. The usual case happens inside one leaf, in registers, and calls nothing that it would
+ * have to return from: a request is served from a hole that does not reach the end of its leaf.
+ * Then no run changes (M3), no hole is large, and all that the index may need is one byte.
  *
- * Where a hole reaches the end, the next leaf is looked at too (malloc_last). With 32-bit words and
- * a granule of 8 a leaf is 256 bytes, and half of the calls end there. What concerns yet another
- * leaf is left to blocks.c, which does all cases.
+ * Where a hole reaches the end, the next leaf is looked at too (malloc_last): with 32-bit words by
+ * half of the calls. What concerns yet another leaf is left to blocks.c, which does all cases.
  */
 #include "calls.h"
 
@@ -236,14 +234,12 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     size_t leaf = pool->hints[hint_of(count)];
     if (pool->levels[0][leaf] >= count)
         return malloc_in(pool, leaf, count, size);
-    if (pool->levels[1][leaf >> FANOUT_LOG2] < count) /* 9 of 10, where sizes are random */
-        return malloc_farther(pool, leaf, count, size);
-    return malloc_near(pool, leaf, count, size);
+    bool is_far = pool->levels[1][leaf >> FANOUT_LOG2] < count; /* of random sizes 9 of 10 */
+    return is_far ? malloc_farther(pool, leaf, count, size) : malloc_near(pool, leaf, count, size);
 }
 
-/* If a hole that starts in the hint's leaf is large enough, none is lower (X3). The byte is asked
- * before the leaf is looked at: a third to a half of the hints are too low. (gcc would keep its
- * address, and count - 1, for later, and save two registers for them: 2 % of all instructions.) */
+/* The byte is asked first: a third to a half of the hints are too low. (Its address, and count - 1,
+ * gcc would keep, and save two registers for them: 2 % more instructions.) */
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t leaf = pool->hints[count - 1];
