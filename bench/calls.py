@@ -14,15 +14,19 @@ def nanoseconds(mode, trace, library=None):
     return float(replay(mode, trace, "3", library=library)[0].split()[0])
 
 
-def net_times(trace, peers):
-    """Median ns per call of each allocator, interleaved, less the replay's own."""
-    own = []
-    times = {name: [] for name in peers}
+def times(trace, peers):
+    """ns per call of each allocator, and of the replay itself (None), interleaved."""
+    libraries = {None: None, **peers}
+    taken = {name: [] for name in libraries}
     for _ in range(ROUNDS):
-        own.append(nanoseconds("null", trace))
-        for name, library in peers.items():
-            times[name].append(nanoseconds("malloc", trace, library))
-    return {name: max(statistics.median(taken) - statistics.median(own), 0.1) for name, taken in times.items()}
+        for name, library in libraries.items():
+            taken[name].append(nanoseconds("malloc" if name else "null", trace, library))
+    return taken
+
+
+def net_times(taken, middle):
+    """Of the times of each allocator the middle (or the least), less the replay's own."""
+    return {name: max(middle(taken[name]) - middle(taken[None]), 0.1) for name in taken if name}
 
 
 def counts(trace, peers):
@@ -40,25 +44,47 @@ def print_means(traces_run, values, peers, reference):
         print(f"{label + ' / ' + reference:24}{row}")
 
 
-def print_table(title, paths, peers, measure, decimals, references):
+def print_head(title, peers):
     print(title)
     print(f"{'trace':24}" + "".join(f"{name:>10}" for name in peers))
+
+
+def print_row(trace, values, decimals):
+    print(f"{trace.name:24}" + "".join(f"{v:10.{decimals}f}" for v in values.values()), flush=True)
+
+
+def print_times(paths, peers, references):
+    """A row of medians for each trace; the means also of the minima, which the neighbours of a
+    shared machine change less."""
+    print_head("ns per call through malloc's names, the replay's own subtracted; medians", peers)
+    medians, minima = {}, {}
+    for trace in paths:
+        taken = times(trace, peers)
+        medians[trace] = net_times(taken, statistics.median)
+        minima[trace] = net_times(taken, min)
+        print_row(trace, medians[trace], 1)
+    for title, values in (("medians", medians), (f"minima of {ROUNDS}", minima)):
+        print(title)
+        for reference in references:
+            print_means(paths, values, peers, reference)
+
+
+def print_counts(paths, peers):
+    print_head("\ninstructions per call through malloc's names (callgrind), the replay's own subtracted", peers)
     values = {}
     for trace in paths:
-        values[trace] = measure(trace, peers)
-        print(f"{trace.name:24}" + "".join(f"{v:10.{decimals}f}" for v in values[trace].values()), flush=True)
-    for reference in references:
-        print_means(paths, values, peers, reference)
+        values[trace] = counts(trace, peers)
+        print_row(trace, values[trace], 0)
+    print_means(paths, values, peers, "glibc")
 
 
 def main(wanted):
     peers = find_peers() | newer_build()
     references = [name for name in ("glibc", "mimalloc") if name in peers]
     with traces(wanted) as paths:
-        title = "v3: ffalloc's build for x86-64-v3\n\nns per call through malloc's names, the replay's own subtracted; medians"
-        print_table(title, paths, peers, net_times, 1, references)
-        if not shutil.which("valgrind"):
+        print("v3: ffalloc's build for x86-64-v3\n")
+        print_times(paths, peers, references)
+        if shutil.which("valgrind"):
+            print_counts(paths, peers)
+        else:
             skipped("instructions per call: no valgrind")
-            return
-        title = "\ninstructions per call through malloc's names (callgrind), the replay's own subtracted"
-        print_table(title, paths, peers, counts, 0, ["glibc"])
