@@ -18,7 +18,7 @@ static inline size_t run_step(size_t mask, size_t count, unsigned step)
 /*
  * A bit for each position in `mask` at which `count` set bits begin; `count` is 1 to 8. Each step
  * doubles, or nearly, the number of offsets that have been and-ed together, until it is all of 0 to
- * count - 1. Three steps are enough for 8 granules, six for all.
+ * count - 1. Three steps are enough.
  */
 HOT size_t mask_runs_to_8(size_t mask, size_t count)
 {
@@ -27,7 +27,7 @@ HOT size_t mask_runs_to_8(size_t mask, size_t count)
     return run_step(mask, count, 2);
 }
 
-/* The same; `count` is 1 to WORD_BITS - 1. */
+/* The same; `count` is 1 to WORD_BITS - 1. Above 8 the first steps are those to 8, or 16, offsets. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
     if (count <= 8)
