@@ -27,7 +27,7 @@ HOT size_t mask_runs_to_8(size_t mask, size_t count)
     return run_step(mask, count, 2);
 }
 
-/* The same; `count` is 1 to WORD_BITS - 1. Above 8 the first steps are those to 8, or 16, offsets. */
+/* The same; `count` is 1 to WORD_BITS - 1. Above 8 it begins with the steps to 8 or 16 offsets. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
     if (count <= 8)
