@@ -114,12 +114,9 @@ class Install(TestCase):
 
     @unittest.skipUnless((BUILD / "src/hwcaps").exists(), "no build for x86-64-v3")
     def test_the_loader_takes_the_library_for_this_processor(self):
-        folder = next(self.prefix.rglob("libffalloc.so")).parent
-        if folder.name == "x86-64-v3":
-            folder = folder.parent.parent
-        expected = folder
-        if support.loads_hwcaps("x86-64-v3"):
-            expected = folder / "glibc-hwcaps/x86-64-v3"
+        newer = next(self.prefix.rglob("glibc-hwcaps/x86-64-v3/libffalloc.so")).parent
+        folder = newer.parent.parent
+        expected = newer if support.loads_hwcaps(newer.name) else folder
         done = support.run(["cat", "/proc/self/maps"], preload="libffalloc.so",
                            LD_LIBRARY_PATH=str(folder))
         self.assertIn(str(expected / "libffalloc.so.0"), done.stdout)

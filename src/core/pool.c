@@ -47,15 +47,6 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
     return block;
 }
 
-/* Clears a block that ends beyond granule `mark`, from where on nothing was handed out before. (It
- * does not start beyond: no hole does.) */
-APART void *clear_at_mark(const struct ffalloc_pool *pool, unsigned char *block, size_t size,
-                          size_t mark)
-{
-    size_t handed_out = (size_t)((unsigned char *)address_of(pool, mark) - block);
-    return memset(block, 0, pool->is_zeroed && size > handed_out ? handed_out : size);
-}
-
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t total;
@@ -65,8 +56,10 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);
     if (!block)
         return NULL;
-    if (pool->high_water_granules != mark)
-        return clear_at_mark(pool, block, total, mark);
+    if (pool->high_water_granules != mark && pool->is_zeroed) {
+        size_t handed_out = (size_t)((unsigned char *)address_of(pool, mark) - block);
+        total = total < handed_out ? total : handed_out; /* no hole starts beyond the mark */
+    }
     return memset(block, 0, total);
 }
 

@@ -7,6 +7,28 @@
 
 #if !FFALLOC_SMALL
 
+/* Where 4 set bits begin. */
+static inline size_t mask_runs_of_4(size_t mask)
+{
+    size_t runs2 = mask & mask >> 1;
+    return runs2 & runs2 >> 2;
+}
+
+/* As mask_runs below, of more than 8 set bits; `runs8` has the places where 8 begin. */
+HOT size_t runs_beyond_8(size_t runs8, size_t count)
+{
+    if (count <= 16)
+        return runs8 & runs8 >> (count - 8);
+    size_t runs = runs8 & runs8 >> 8;
+    size_t length = 16;
+    if (WORD_LOG2 == 6) {
+        size_t more = count < 32 ? count - 16 : 16;
+        runs &= runs >> more;
+        length += more;
+    }
+    return runs & runs >> (count - length);
+}
+
 #if WORD_LOG2 == 6
 
 /* One of the steps below: and-s each offset so far with one that is about as far again. */
@@ -27,20 +49,13 @@ HOT size_t mask_runs_to_8(size_t mask, size_t count)
     return run_step(mask, count, 2);
 }
 
-/* The same; `count` is 1 to WORD_BITS - 1. Above 8 it begins with the steps to 8 or 16 offsets. */
+/* The same; `count` is 1 to WORD_BITS - 1. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
     if (count <= 8)
         return mask_runs_to_8(mask, count);
-    mask &= mask >> 1;
-    mask &= mask >> 2;
-    mask &= mask >> 4;
-    if (count <= 16)
-        return mask & mask >> (count - 8);
-    mask &= mask >> 8;
-    size_t more = count < 32 ? count - 16 : 16;
-    mask &= mask >> more;
-    return mask & mask >> (count - 16 - more);
+    size_t runs4 = mask_runs_of_4(mask);
+    return runs_beyond_8(runs4 & runs4 >> 4, count);
 }
 
 #else
@@ -55,11 +70,7 @@ HOT size_t mask_runs(size_t mask, size_t count)
     size_t runs4 = runs2 & runs2 >> 2;
     if (count <= 8)
         return runs4 & runs4 >> (count - 4);
-    size_t runs8 = runs4 & runs4 >> 4;
-    if (count <= 16)
-        return runs8 & runs8 >> (count - 8);
-    size_t runs16 = runs8 & runs8 >> 8;
-    return runs16 & runs16 >> (count - 16);
+    return runs_beyond_8(runs4 & runs4 >> 4, count);
 }
 
 #endif
@@ -98,13 +109,6 @@ static inline unsigned mask_longest_from_4(size_t mask, size_t runs4)
     length = lengthen_run(&runs, runs4, length, 4);
     length = lengthen_run(&runs, runs2, length, 2);
     return lengthen_run(&runs, mask, length, 1);
-}
-
-/* Where 4 set bits begin. */
-static inline size_t mask_runs_of_4(size_t mask)
-{
-    size_t runs2 = mask & mask >> 1;
-    return runs2 & runs2 >> 2;
 }
 
 /* The length of the longest run of set bits, 0 if none is set; there are no 4 in a row: most holes
