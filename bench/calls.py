@@ -5,7 +5,7 @@ import shutil
 import statistics
 
 from common import (
-    ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, newer_build, replay, skipped,
+    ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, replay, skipped,
     traces,
 )
 
@@ -79,10 +79,9 @@ def print_counts(paths, peers):
 
 
 def main(wanted):
-    peers = find_peers() | newer_build()
+    peers = find_peers()
     references = [name for name in ("glibc", "mimalloc") if name in peers]
     with traces(wanted) as paths:
-        print("v3: ffalloc's build for x86-64-v3\n")
         print_times(paths, peers, references)
         if shutil.which("valgrind"):
             print_counts(paths, peers)

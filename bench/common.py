@@ -52,15 +52,6 @@ def find_peers():
     return peers
 
 
-def newer_build():
-    """ffalloc for x86-64-v3, which the loader takes where it can, if that is here."""
-    library = BUILD / "src/hwcaps/libffalloc.so"
-    loader = pathlib.Path("/lib64/ld-linux-x86-64.so.2")
-    if not library.exists() or "x86-64-v3 (supported" not in output_of([loader, "--help"])[0]:
-        return {}
-    return {"v3": library}
-
-
 def environment_with(library=None, **variables):
     """The environment without what would change an allocator, but `library` preloaded."""
     environment = {

@@ -52,12 +52,6 @@ def need(program):
     return path
 
 
-def loads_hwcaps(name):
-    """Whether the loader takes libraries from glibc-hwcaps/NAME on this machine."""
-    told = subprocess.run(["/lib64/ld-linux-x86-64.so.2", "--help"], capture_output=True, text=True)
-    return f"{name} (supported, searched)" in told.stdout
-
-
 class TestCase(unittest.TestCase):
     """unittest's, with a few judgements about finished processes."""
 

@@ -112,15 +112,6 @@ class Install(TestCase):
         self.run_words(command, "record", "-o", trace, "--", "ls", "/")
         self.assertIn("bytes used", self.run_words(command, "map", "--ascii", trace))
 
-    @unittest.skipUnless((BUILD / "src/hwcaps").exists(), "no build for x86-64-v3")
-    def test_the_loader_takes_the_library_for_this_processor(self):
-        newer = next(self.prefix.rglob("glibc-hwcaps/x86-64-v3/libffalloc.so")).parent
-        folder = newer.parent.parent
-        expected = newer if support.loads_hwcaps(newer.name) else folder
-        done = support.run(["cat", "/proc/self/maps"], preload="libffalloc.so",
-                           LD_LIBRARY_PATH=str(folder))
-        self.assertIn(str(expected / "libffalloc.so.0"), done.stdout)
-
     def test_what_is_there(self):
         names = {str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*") if path.is_file()}
         for ending in ("include/ffalloc/ffalloc.h", "include/ffalloc/arena.h", "include/ffalloc/pmr.hpp",

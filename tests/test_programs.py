@@ -8,7 +8,7 @@ import signal
 import tempfile
 import unittest
 
-from support import BUILD, CHILDREN, LIBRARY, SOURCE, TestCase, loads_hwcaps, need, run
+from support import BUILD, CHILDREN, LIBRARY, SOURCE, TestCase, need, run
 
 PYTHON_JOB = """
 import collections, json, re
@@ -144,30 +144,6 @@ class Contract(TestCase):
 
     def test_what_the_first_pool_cannot_serve_the_next_one_does(self):
         self.assert_ends_well(run([CHILDREN / "spill"]))
-
-
-@unittest.skipUnless((BUILD / "src/hwcaps").exists() and loads_hwcaps("x86-64-v3"), "no x86-64-v3")
-class NewerProcessors(TestCase):
-    """The same sources, compiled for x86-64-v3."""
-
-    LIBRARY = BUILD / "src/hwcaps/libffalloc.so"
-
-    def test_the_rules(self):
-        self.assert_ends_well(run([CHILDREN / "contract"], preload=self.LIBRARY))
-
-    def test_every_time_of_a_process(self):
-        self.assert_ends_well(run([CHILDREN / "lifecycle"], preload=self.LIBRARY))
-
-    def test_blocks_lie_where_they_do_on_any_processor(self):
-        command = ["sqlite3", ":memory:"]
-        need(command[0])
-        for program, text in (([CHILDREN / "places"], ""), (command, SQL_JOB)):
-            places = [
-                run(program, preload=library, stdin=text, FFALLOC_STATS="json", FFALLOC_POOL="64M")
-                for library in (LIBRARY, self.LIBRARY)
-            ]
-            self.assertEqual(places[0].stdout, places[1].stdout)
-            self.assertEqual(*(self.stats_of(done)["min_pool"] for done in places))
 
 
 class ThirtyTwoBits(TestCase):
