@@ -74,8 +74,16 @@ class Install(TestCase):
         self.run_words("cc", "-I", BUILD, source, BUILD / "ffalloc.c", "-o", self.root / "single")
         self.run_words(self.root / "single")
 
+    def unpacked(self, folder, name):
+        """The root folder in which the packages of these names alone are."""
+        root = self.root / name
+        for package in name.split("+"):
+            [file] = folder.glob(f"{package}_*.deb")
+            self.run_words("dpkg-deb", "-x", file, root)
+        return root
+
     def test_debian_packages(self):
-        """They build, lintian finds no error, and what they hold works."""
+        """They build, lintian finds no error, and each works with no other than it depends on."""
         need("dpkg-buildpackage")
         need("dh")
         tree = self.root / "packages" / "ffalloc"
@@ -91,26 +99,31 @@ class Install(TestCase):
         errors = subprocess.run([need("lintian"), "--fail-on", "error", changes], capture_output=True,
                                 text=True)
         self.assertEqual(errors.returncode, 0, errors.stdout)
-        unpacked = self.root / "unpacked"
-        for package in tree.parent.glob("*.deb"):
-            self.run_words("dpkg-deb", "-x", package, unpacked)
-        library = next(unpacked.rglob("libffalloc-core.a"))
-        self.run_words("cc", "-I", unpacked / "usr/include", self.source, library, "-o",
+        headers = self.unpacked(tree.parent, "libffalloc0+libffalloc-dev")
+        library = next(headers.rglob("libffalloc-core.a"))
+        self.run_words("cc", "-I", headers / "usr/include", self.source, library, "-o",
                        self.root / "by-package")
         self.run_words(self.root / "by-package")
-        done = support.run([unpacked / "usr/bin/ffalloc", "run", "--stats=json", "--", "ls", "/"],
-                           preload=None)
+        self.assertEqual([path for path in headers.rglob("*.so") if not path.exists()], [])
+        tools = self.unpacked(tree.parent, "libffalloc0+ffalloc-tools")
+        self.try_the_command(tools / "usr/bin/ffalloc")
+        for name in ("libffalloc0", "ffalloc-tools"):
+            self.assertTrue((tools / "usr/share/doc" / name / "README.md.gz").exists(), name)
+
+    def try_the_command(self, command):
+        done = support.run([command, "run", "--stats=json", "--", "ls", "/"], preload=None)
         self.assertGreater(self.stats_of(done)["alloc_count"], 10)
+        trace, views = self.root / "trace", self.root / "views"
+        self.run_words(command, "record", "-o", trace, "--backtrace=unwind", "--", "ls", "/")
+        self.assertIn("bytes used", self.run_words(command, "map", "--ascii", trace))
+        self.run_words(command, "map", "--png", views, trace)
+        self.run_words(command, "report", "-o", views, trace)
 
     def test_the_command_finds_its_parts_where_it_is_installed(self):
         command = self.prefix / "bin/ffalloc"
         if not command.exists():
             self.skipTest("the command was not built")
-        done = support.run([command, "run", "--stats=json", "--", "ls", "/"], preload=None)
-        self.assertGreater(self.stats_of(done)["alloc_count"], 10)
-        trace = self.root / "trace"
-        self.run_words(command, "record", "-o", trace, "--", "ls", "/")
-        self.assertIn("bytes used", self.run_words(command, "map", "--ascii", trace))
+        self.try_the_command(command)
 
     def test_what_is_there(self):
         names = {str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*") if path.is_file()}

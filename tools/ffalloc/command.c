@@ -177,12 +177,12 @@ static const char *const folders_32[] = {"src/lib32", "../lib32"};
 
 bool has_library_32(void)
 {
-    return look_for("libffalloc.so", folders_32, 2) != NULL;
+    return look_for(PRELOAD_LIBRARY, folders_32, 2) != NULL;
 }
 
 const char *find_library_32(void)
 {
-    return find_part("libffalloc.so", folders_32, 2);
+    return find_part(PRELOAD_LIBRARY, folders_32, 2);
 }
 
 const char *find_views(void)

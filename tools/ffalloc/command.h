@@ -40,6 +40,9 @@ const char *person(uint64_t size);
 void *allocate(size_t size); /* zeroed; ends if there is no memory */
 void *grow(void *block, size_t *count, size_t needed, size_t size);
 
+/* The library's name at run time; without the number, it comes with the headers. */
+#define PRELOAD_LIBRARY "libffalloc.so.0"
+
 /* Where the parts of ffalloc lie: beside the command in a build folder, or installed. Each ends
  * if it is not there. */
 const char *find_library(const char *name);

@@ -205,7 +205,7 @@ void launch_prepare(const struct launch *launch)
         setenv("FFALLOC_ONLY", launch->only, 1);
     if (launch->has_unwind)
         preload(find_library("libffalloc-unwind.so"));
-    preload(is_32_bit ? find_library_32() : find_library("libffalloc.so"));
+    preload(is_32_bit ? find_library_32() : find_library(PRELOAD_LIBRARY));
     allow_sanitizer();
 }
 
