@@ -389,13 +389,6 @@ class Conventions(ToolCase):
             self.assertIn("sage: ffalloc " + command, self.tool(command, "--help").stdout)
         self.assert_one_line(self.tool("fly", status=2), "no command 'fly'")
 
-    def test_the_manual_has_every_option(self):
-        page = (SOURCE / "doc/ffalloc.1").read_text()
-        for command in self.COMMANDS:
-            text = self.tool(command, "--help").stdout
-            for option in set(re.findall(r"--([a-z]+)", text)) - {"help", "usage", "version"}:
-                self.assertRegex(page, rf"Fl -?{option}|Fl . , -{option}|-{option}", option)
-
     def test_manual_pages_are_clean(self):
         lint = need("mandoc")
         for page in ("ffalloc.1", "ffalloc.3", "libffalloc.7"):
@@ -410,16 +403,6 @@ class Conventions(ToolCase):
         names = set(re.findall(r'\{"([A-Z_]+)", read_', (SOURCE / "src/preload/options.c").read_text()))
         self.assertEqual(names - {"RECORD", "BACKTRACE"},
                          set(re.findall(r"It Ev FFALLOC_([A-Z_]+) Ns", page)))
-
-    def test_completion(self):
-        script = SOURCE / "tools/completion/ffalloc"
-        for words, reply in (("ffalloc re", "record replay report"),
-                             ("ffalloc size --f", "--fits"), ("ffalloc run --tool m", "memcheck massif")):
-            *before, last = words.split(" ")
-            text = f"source {script}; COMP_WORDS=({words}); COMP_CWORD={len(before)}; _ffalloc; " \
-                   "echo ${COMPREPLY[@]}"
-            done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
-            self.assertEqual(done.stdout.strip(), reply)
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def examine(doctor, name):
 
 def main(arguments):
     parser = Parser("doctor", "Tries each integration once and says which work here.")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print an object for each")
     options = parser.parse_args(arguments)
     findings = []
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ def parse(arguments):
                         help="a pool, a pointer to one, or the array in which it lies; default: the "
                         "static arena, or the pools of libffalloc.so")
     parser.add_argument("--blocks", action="store_true", help="list each block and hole")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print an object for each pool")
     return parser.parse_args(arguments)
 
 

@@ -22,9 +22,10 @@ MASSIF_THRESHOLD = 0.01  # of the heap: smaller branches of its tree are put tog
 
 def parse(arguments):
     parser = Parser("export", "Writes a trace for another viewer.")
-    parser.add_argument("trace")
-    parser.add_argument("--format", required=True, choices=sorted(FORMATS))
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="- is standard output")
+    parser.add_argument("trace", help="as ffalloc record wrote it")
+    parser.add_argument("--format", required=True, choices=sorted(FORMATS),
+                        help="for ms_print (massif), go tool pprof, Perfetto (chrome) and others")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="- is standard output; of NAME.gz, heaptrack and csv are compressed")
     return parser.parse_args(arguments)
 
 

@@ -13,19 +13,20 @@ ASCII = ".-+*#"
 
 def parse(arguments):
     parser = Parser("map", "Shows where a trace's blocks and holes lie.")
-    parser.add_argument("trace")
+    parser.add_argument("trace", help="as ffalloc record wrote it")
     parser.add_argument("--at", default="mark", metavar="MOMENT",
                         help="event's number, mark (when the pool was highest; the default), "
                         "peak (when most was live), fail (the first failure) or end")
     parser.add_argument("--pool", metavar="SIZE", help="in a pool of this memory, as 64K")
-    parser.add_argument("--granule", metavar="BYTES")
+    parser.add_argument("--granule", metavar="BYTES", help="8 to 4096; default: as recorded")
     parser.add_argument("--ascii", action="store_true", help="no characters beyond ASCII")
     parser.add_argument("--svg", metavar="FILE", help="the whole life: event by address")
     parser.add_argument("--png", metavar="FILE", help="the same")
     parser.add_argument("--by", choices=("site", "age"), default="site",
                         help="what the colours of the picture mean")
     parser.add_argument("--json", action="store_true", help="the moment as an object")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto",
+                        help="default: in a terminal, unless NO_COLOR is set")
     return parser.parse_args(arguments)
 
 

@@ -17,10 +17,11 @@ FRAMES = 24
 
 def parse(arguments):
     parser = Parser("report", "Writes all about a trace on one HTML page, without network.")
-    parser.add_argument("trace")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE")
+    parser.add_argument("trace", help="as ffalloc record wrote it")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE",
+                        help="the page; - is standard output")
     parser.add_argument("--pool", metavar="SIZE", help="in a pool of this memory, as 64K")
-    parser.add_argument("--granule", metavar="BYTES")
+    parser.add_argument("--granule", metavar="BYTES", help="8 to 4096; default: as recorded")
     return parser.parse_args(arguments)
 
 

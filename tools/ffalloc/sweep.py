@@ -26,15 +26,16 @@ def parse(arguments):
         "sweep", "Fails each allocation of a program in turn.",
         usage="ffalloc sweep [OPTION...] -- PROGRAM [ARGUMENT...]",
         epilog="Each run gets no input and its output is dropped. Status 1 if one crashed or hung.")
-    parser.add_argument("--from", type=int, default=1, metavar="N", dest="first")
-    parser.add_argument("--to", type=int, metavar="N", help="default: the last request of a whole run")
-    parser.add_argument("--step", type=int, default=1, metavar="N")
-    parser.add_argument("--pool", metavar="SIZE")
-    parser.add_argument("--granule", metavar="BYTES")
+    parser.add_argument("--from", type=int, default=1, metavar="N", dest="first",
+                        help="the first request to fail; default 1")
+    parser.add_argument("--to", type=int, metavar="N", help="the last; default: that of a whole run")
+    parser.add_argument("--step", type=int, default=1, metavar="N", help="each Nth from there; default 1")
+    parser.add_argument("--pool", metavar="SIZE", help="as of run")
+    parser.add_argument("--granule", metavar="BYTES", help="as of run")
     parser.add_argument("--only", metavar="NAME", help="fail requests of programs of this name")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS",
                         help="of one run; default 60")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print an object")
     parser.add_argument("program", nargs="*", help="after --")
     options = parser.parse_args(arguments)
     if not options.program:
