@@ -257,6 +257,19 @@ Test(pool_realloc, moves_to_the_lowest_space_if_the_right_is_taken)
     cr_assert(stats_of(pool).block_count == 3);
 }
 
+/* As C's: what cannot stay where it is moves to the lowest space, aligned or not. */
+Test(pool_realloc, moves_an_aligned_block_to_the_alignment_of_the_granule)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    ffalloc_malloc(pool, 16);
+    unsigned char *block = ffalloc_aligned_alloc(pool, 4096, 100);
+    ffalloc_malloc(pool, 16 * 1024);
+    cr_assert((uintptr_t)block % 4096 == 0 && !ffalloc_resize(pool, block, 20000));
+    unsigned char *lowest = ffalloc_malloc(pool, 20000);
+    ffalloc_free(pool, lowest);
+    cr_assert(ffalloc_realloc(pool, block, 20000) == lowest && (uintptr_t)lowest % 4096 != 0);
+}
+
 Test(pool_realloc, keeps_the_block_if_it_fails)
 {
     struct ffalloc_pool *pool = fresh_pool(4096);

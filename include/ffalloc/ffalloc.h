@@ -112,6 +112,10 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
  * moves to the lowest space that fits while the old block still stands. A block of NULL makes
  * it ffalloc_malloc(size). A size of 0 keeps a block of one granule: only free frees.
  *
+ * A block that moves is aligned to the granule, as C's realloc has it, even if
+ * ffalloc_aligned_alloc made it: to keep an alignment, try ffalloc_resize, and else ask for a new
+ * block and copy.
+ *
  * Returns NULL if and only if neither is possible, or `block` is not a live block; then the
  * old block is unchanged. A few steps, and the copy.
  */
@@ -183,7 +187,8 @@ void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
 struct ffalloc_marks {
     void *blocks; /* address of the first granule */
     size_t usable_size;
-    size_t used_size; /* now */
+    size_t used_size;       /* now */
+    size_t least_free_size; /* ever */
     size_t high_water_size;
 };
 void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks);

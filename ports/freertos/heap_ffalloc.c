@@ -4,10 +4,15 @@
  * place of heap_1.c to heap_5.c. The heap is one array of configTOTAL_HEAP_SIZE bytes (the
  * application's ucHeap with configAPPLICATION_ALLOCATED_HEAP), metadata included.
  *
- * Calls are kept apart by suspending the scheduler, as in heap_4.c: interrupt handlers must not
- * allocate. Every block is aligned to 8 bytes. What FreeRTOS calls a minimum or a size is in bytes.
+ * Calls are kept apart by suspending the scheduler, as in heap_4.c: a task may allocate inside a
+ * critical section, since that nests, and an interrupt handler must not. A size of 0 is a failed
+ * request: NULL, and the hook for failed requests. A pvPortCalloc whose product overflows is NULL
+ * and calls no hook. Every block is aligned to portBYTE_ALIGNMENT, 8 at the least; that is the
+ * granule, to which sizes are rounded up. What FreeRTOS calls a minimum or a size is in bytes.
  *
- * A wrong pointer (freed twice, inside a block, not of the heap) is configASSERTed.
+ * Unlike heap_4.c's, the heap has all its free bytes before the first request. A wrong
+ * pointer (freed twice, inside a block, not of the heap) is configASSERTed once, and no trace says
+ * that it was freed.
  */
 #include <stddef.h>
 #include <string.h>
@@ -24,13 +29,19 @@
 #error "heap_ffalloc.c needs configSUPPORT_DYNAMIC_ALLOCATION"
 #endif
 
+#ifndef configHEAP_CLEAR_MEMORY_ON_FREE
+#define configHEAP_CLEAR_MEMORY_ON_FREE 0
+#endif
+
+#define GRANULE (portBYTE_ALIGNMENT > 8 ? portBYTE_ALIGNMENT : 8) /* bytes */
+
 #if (configAPPLICATION_ALLOCATED_HEAP == 1)
 extern uint8_t ucHeap[configTOTAL_HEAP_SIZE];
 #else
-static uint8_t ucHeap[configTOTAL_HEAP_SIZE] __attribute__((aligned(8)));
+PRIVILEGED_DATA static uint8_t ucHeap[configTOTAL_HEAP_SIZE] __attribute__((aligned(GRANULE)));
 #endif
 
-static struct ffalloc_pool *pool;
+PRIVILEGED_DATA static struct ffalloc_pool *pool = NULL;
 
 static void on_error(struct ffalloc_pool *in, const void *address, enum ffalloc_error kind)
 {
@@ -44,44 +55,45 @@ static void on_error(struct ffalloc_pool *in, const void *address, enum ffalloc_
 static struct ffalloc_pool *heap(void)
 {
     if (pool == NULL) {
-        const struct ffalloc_config config = {.granule = 8, .on_error = on_error};
+        const struct ffalloc_config config = {.granule = GRANULE, .on_error = on_error};
         pool = ffalloc_init_with(ucHeap, configTOTAL_HEAP_SIZE, &config);
         configASSERT(pool != NULL);
     }
     return pool;
 }
 
-static void *tell(void *block, size_t size)
+static void *checked(void *block)
 {
-    traceMALLOC(block, size);
-    (void)size;
 #if (configUSE_MALLOC_FAILED_HOOK == 1)
     if (block == NULL)
         vApplicationMallocFailedHook();
 #endif
+    configASSERT(((size_t)block & (size_t)portBYTE_ALIGNMENT_MASK) == 0);
     return block;
 }
 
-/* As heap_4.c, a size of 0 returns NULL. */
 void *pvPortMalloc(size_t xWantedSize)
 {
     void *block = NULL;
     vTaskSuspendAll();
     if (xWantedSize > 0)
         block = ffalloc_malloc(heap(), xWantedSize);
+    traceMALLOC(block, xWantedSize);
     (void)xTaskResumeAll();
-    return tell(block, xWantedSize);
+    return checked(block);
 }
 
 void *pvPortCalloc(size_t xNum, size_t xSize)
 {
+    if (xNum > 0 && xSize > SIZE_MAX / xNum)
+        return NULL;
     void *block = NULL;
-    size_t total = xNum > 0 && xSize > (size_t)-1 / xNum ? (size_t)-1 : xNum * xSize;
     vTaskSuspendAll();
-    if (total > 0)
+    if (xNum > 0 && xSize > 0)
         block = ffalloc_calloc(heap(), xNum, xSize);
+    traceMALLOC(block, xNum * xSize);
     (void)xTaskResumeAll();
-    return tell(block, total);
+    return checked(block);
 }
 
 void vPortFree(void *pv)
@@ -89,32 +101,35 @@ void vPortFree(void *pv)
     if (pv == NULL)
         return;
     vTaskSuspendAll();
-    traceFREE(pv, ffalloc_usable_size(heap(), pv));
-    ffalloc_free(heap(), pv);
+    size_t size = ffalloc_usable_size(heap(), pv); /* 0: on_error was told */
+    if (size > 0) {
+#if (configHEAP_CLEAR_MEMORY_ON_FREE == 1)
+        (void)memset(pv, 0, size);
+#endif
+        traceFREE(pv, size);
+        ffalloc_free(heap(), pv);
+    }
     (void)xTaskResumeAll();
 }
 
-size_t xPortGetFreeHeapSize(void)
+static struct ffalloc_marks marks_now(void)
 {
     struct ffalloc_marks marks;
     vTaskSuspendAll();
     ffalloc_marks(heap(), &marks);
     (void)xTaskResumeAll();
-    return marks.usable_size - marks.used_size;
+    return marks;
 }
 
-static struct ffalloc_stats stats_now(void)
+size_t xPortGetFreeHeapSize(void)
 {
-    struct ffalloc_stats stats;
-    vTaskSuspendAll();
-    ffalloc_stats(heap(), &stats);
-    (void)xTaskResumeAll();
-    return stats;
+    struct ffalloc_marks marks = marks_now();
+    return marks.usable_size - marks.used_size;
 }
 
 size_t xPortGetMinimumEverFreeHeapSize(void)
 {
-    return stats_now().least_free_size;
+    return marks_now().least_free_size;
 }
 
 /* Starts the marks anew: the least ever free, and the high-water mark. */
@@ -127,7 +142,10 @@ void xPortResetHeapMinimumEverFreeHeapSize(void)
 
 void vPortGetHeapStats(HeapStats_t *pxHeapStats)
 {
-    struct ffalloc_stats stats = stats_now();
+    struct ffalloc_stats stats;
+    vTaskSuspendAll();
+    ffalloc_stats(heap(), &stats);
+    (void)xTaskResumeAll();
     pxHeapStats->xAvailableHeapSpaceInBytes = stats.free_size;
     pxHeapStats->xSizeOfLargestFreeBlockInBytes = stats.largest_hole_size;
     pxHeapStats->xSizeOfSmallestFreeBlockInBytes = stats.smallest_hole_size;

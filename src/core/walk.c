@@ -101,17 +101,23 @@ static size_t count_blocks(const struct ffalloc_pool *pool)
     return count - 1;
 }
 
+/* 0 where nobody counts it. */
+static size_t least_free_size(const struct ffalloc_pool *pool)
+{
+    size_t most_used = FFALLOC_STATISTICS ? pool->most_used_granules : pool->granule_count;
+    return bytes_of(pool, pool->granule_count - most_used);
+}
+
 void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
 {
     size_t block_count = count_blocks(pool);
-    size_t most_used = FFALLOC_STATISTICS ? pool->most_used_granules : pool->granule_count;
     *stats = (struct ffalloc_stats){
         .granule = bytes_of(pool, 1),
         .usable_size = bytes_of(pool, pool->granule_count),
         .used_size = bytes_of(pool, used_granules(pool)),
-        .peak_used_size = FFALLOC_STATISTICS ? bytes_of(pool, most_used) : 0,
+        .peak_used_size = FFALLOC_STATISTICS ? bytes_of(pool, pool->most_used_granules) : 0,
         .free_size = bytes_of(pool, pool->granule_count - used_granules(pool)),
-        .least_free_size = bytes_of(pool, pool->granule_count - most_used),
+        .least_free_size = least_free_size(pool),
         .largest_hole_size = 0, /* the holes are counted below */
         .smallest_hole_size = 0,
         .hole_count = 0,
@@ -133,6 +139,7 @@ void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
         .blocks = pool->blocks,
         .usable_size = bytes_of(pool, pool->granule_count),
         .used_size = bytes_of(pool, used_granules(pool)),
+        .least_free_size = least_free_size(pool),
         .high_water_size = bytes_of(pool, pool->high_water_granules),
     };
 }

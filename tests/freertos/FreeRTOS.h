@@ -1,20 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* A small stand-in for the kernel's headers: what a heap uses of them. */
+/* A small stand-in for the kernel's headers: what a heap uses of them. A build chooses what a
+ * FreeRTOSConfig.h or a port may. */
 #ifndef FREERTOS_STAND_IN_H
 #define FREERTOS_STAND_IN_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define configSUPPORT_DYNAMIC_ALLOCATION 1
-#define configAPPLICATION_ALLOCATED_HEAP 0
-#define configUSE_MALLOC_FAILED_HOOK     1
-#define configTOTAL_HEAP_SIZE            ((size_t)(8 * 1024))
+#ifndef portBYTE_ALIGNMENT
+#define portBYTE_ALIGNMENT 8
+#endif
+#define portBYTE_ALIGNMENT_MASK (portBYTE_ALIGNMENT - 1)
 
-extern unsigned assert_count, traced_count;
-#define configASSERT(condition)  ((condition) ? (void)0 : (void)assert_count++)
-#define traceMALLOC(block, size) ((void)(block), (void)(size), (void)traced_count++)
-#define traceFREE(block, size)   ((void)(block), (void)(size), (void)traced_count++)
+#define configSUPPORT_DYNAMIC_ALLOCATION 1
+#ifndef configAPPLICATION_ALLOCATED_HEAP
+#define configAPPLICATION_ALLOCATED_HEAP 0
+#endif
+#define configUSE_MALLOC_FAILED_HOOK 1
+#define configTOTAL_HEAP_SIZE        ((size_t)(8 * 1024))
+
+/* Where a kernel with memory protection keeps what tasks may not touch. */
+#define PRIVILEGED_DATA __attribute__((section("privileged_data")))
+
+extern unsigned assert_count, asked_count;
+#define configASSERT(condition) (asked_count++, (condition) ? (void)0 : (void)assert_count++)
+
+void traced_malloc(const void *block, size_t size);
+void traced_free(const void *block, size_t size);
+#define traceMALLOC(block, size) traced_malloc(block, size)
+#define traceFREE(block, size)   traced_free(block, size)
 
 typedef long BaseType_t;
 

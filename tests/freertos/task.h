@@ -6,5 +6,7 @@
 
 void vTaskSuspendAll(void);
 BaseType_t xTaskResumeAll(void);
+void taskENTER_CRITICAL(void);
+void taskEXIT_CRITICAL(void);
 
 #endif
