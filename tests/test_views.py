@@ -31,6 +31,22 @@ class Map(ToolCase):
         lines = re.findall(r"^[0-9a-f]+ ([.+*#-]+)$", text, re.M)
         self.assertGreater(len(lines), 4)
 
+    def test_it_fits_the_terminal(self):
+        trace = self.record(CHILDREN / "places")
+        for columns in (40, 60, 73, 80, 200):
+            lines = self.tool("map", trace, COLUMNS=str(columns), LC_ALL="C").stdout.splitlines()
+            self.assertLessEqual(max(map(len, lines)), columns)
+            self.assertGreater(max(map(len, lines)), min(columns, 80) - 20)
+
+    def test_it_has_no_other_characters_than_the_locale(self):
+        trace = self.record(CHILDREN / "places")
+        locales = ({"LC_ALL": "C"}, {"LC_ALL": "", "LC_CTYPE": "", "LANG": "C"},
+                   {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "latin-1"})
+        for variables in locales:
+            text = self.tool("map", trace, **variables).stdout
+            self.assertTrue(text.isascii(), variables)
+        self.assertIn("█", self.tool("map", trace, LC_ALL="", LC_CTYPE="", LANG="C.UTF-8").stdout)
+
     def test_the_numbers_are_those_of_the_replay(self):
         trace = self.record(CHILDREN / "places")
         moment = self.object("map", "--json", "--at=end", trace)

@@ -4,6 +4,7 @@ gathers (survey.h says what it is)."""
 
 import argparse
 import json
+import locale
 import os
 import subprocess
 import sys
@@ -112,6 +113,13 @@ def write_file(path, content):
     except BaseException:
         os.unlink(name)
         raise
+
+
+def has_blocks():
+    """Whether standard output shows characters beyond ASCII: the locale's word, for Python itself
+    writes UTF-8 in the C locale too."""
+    return all((name or "").lower().startswith("utf")
+               for name in (locale.nl_langinfo(locale.CODESET), sys.stdout.encoding))
 
 
 def has_colour(when):

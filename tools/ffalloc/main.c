@@ -56,6 +56,7 @@ static void run_view(int argc, char **argv)
     words[2] = own;
     memcpy(words + 3, argv + 1, (size_t)(argc - 1) * sizeof *words);
     setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
+    setenv("PYTHONCOERCECLOCALE", "0", 1); /* or it would give itself another locale */
     execv(PYTHON, words);
     die(STATUS_FAILED, PYTHON " cannot be run: %s", strerror(errno));
 }

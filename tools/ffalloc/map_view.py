@@ -2,11 +2,14 @@
 """ffalloc map: the pool at one moment, in the terminal, and over its whole life, as a picture."""
 
 import json
+import shutil
 import sys
+import textwrap
 
-from common import Parser, Failure, cells, has_colour, person, say, site_name, survey
+from common import Parser, cells, has_blocks, has_colour, person, say, site_name, survey
 
-LINE_CELLS = 64
+MOST_LINE_CELLS, LINES = 64, 16
+ADDRESS_WIDTH = 9  # up to 64 GiB, and a blank
 BLOCKS = " ░▒▓█"
 ASCII = ".-+*#"
 
@@ -37,23 +40,32 @@ def shade(used, characters):
     return characters[1 + min(2, used * 3 // 255)]
 
 
-def print_map(data, characters, is_coloured):
+def line_cells(columns):
+    """The cells of a line in a terminal: a round number of them."""
+    return max(8, min(MOST_LINE_CELLS, (columns - ADDRESS_WIDTH) // 8 * 8))
+
+
+def print_map(data, characters, is_coloured, columns):
     used, _, _ = cells(data["now"], data["rows"])
     moment = data["moment"]
     width = len(f"{data['usable']:x}")
-    for first in range(0, data["rows"], LINE_CELLS):
-        line = "".join(shade(cell, characters) for cell in used[first:first + LINE_CELLS])
+    count = line_cells(columns)
+    for first in range(0, data["rows"], count):
+        line = "".join(shade(cell, characters) for cell in used[first:first + count])
         if is_coloured:
             line = f"\33[36m{line}\33[0m"
         print(f"{first * data['row_bytes']:0{width}x} {line}")
     free = data["usable"] - moment["used"]
-    print(f"event {moment['event']} of {data['events']}, {moment['time'] / 1e6:.3f} s; "
-          f"a character is {person(data['row_bytes'])}: "
-          f"{characters[-1]} used, {''.join(characters[1:-1])} in part, "
-          f"{'blank' if characters[0] == ' ' else characters[0]} free")
-    print(f"{moment['used']} bytes used in {moment['blocks']} blocks, {free} free in "
-          f"{moment['holes']} holes, the largest {moment['largest_hole']}; "
-          f"high-water mark {moment['mark']}")
+    for text in (
+        f"event {moment['event']} of {data['events']}, {moment['time'] / 1e6:.3f} s; "
+        f"a character is {person(data['row_bytes'])}: "
+        f"{characters[-1]} used, {''.join(characters[1:-1])} in part, "
+        f"{'blank' if characters[0] == ' ' else characters[0]} free",
+        f"{moment['used']} bytes used in {moment['blocks']} blocks, {free} free in "
+        f"{moment['holes']} holes, the largest {moment['largest_hole']}; "
+        f"high-water mark {moment['mark']}",
+    ):
+        print(textwrap.fill(text, columns))
 
 
 def print_moment(data):
@@ -85,13 +97,11 @@ def main(arguments):
                 if path != "-":
                     say(f"{path}: {data['events']} events by {person(data['usable'])}")
         return 0
-    data = survey(options.trace, columns=1, rows=16 * LINE_CELLS, **chosen)
+    columns = shutil.get_terminal_size().columns
+    data = survey(options.trace, columns=1, rows=LINES * line_cells(columns), **chosen)
     if options.json:
         print_moment(data)
         return 0
-    is_plain = options.ascii or not (sys.stdout.encoding or "").lower().startswith("utf")
-    try:
-        print_map(data, ASCII if is_plain else BLOCKS, has_colour(options.color))
-    except UnicodeEncodeError:
-        raise Failure("this terminal has no such characters: use --ascii")
+    characters = BLOCKS if has_blocks() and not options.ascii else ASCII
+    print_map(data, characters, has_colour(options.color), columns)
     return 0

@@ -5,6 +5,7 @@ Started by the ffalloc command, whose file FILE is.
 """
 
 import importlib
+import os
 import signal
 import sys
 
@@ -19,11 +20,16 @@ COMMANDS = {
     "doctor": "doctor",
 }
 
+# Set for this Python by the ffalloc command, and not for the programs that it starts.
+OWN_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "PYTHONCOERCECLOCALE")
+
 # Debian's package of each module that is not Python's own.
 PACKAGES = {"cairo": "python3-cairo", "jinja2": "python3-jinja2", "elftools": "python3-pyelftools"}
 
 
 def main():
+    for name in OWN_VARIABLES:
+        os.environ.pop(name, None)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         module = importlib.import_module(COMMANDS[sys.argv[2]])
