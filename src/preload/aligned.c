@@ -75,19 +75,30 @@ __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_
     return likely(block) ? give(result, block) : posix_memalign_refused(result, alignment, size);
 }
 
+/* It does not end with a call of aligned_long, which would take it for the caller. */
+__attribute__((noinline)) static int posix_memalign_long(void **result, size_t alignment,
+                                                         size_t size)
+{
+    int saved = errno;
+    void *block = is_passed_through() ? __libc_memalign(alignment, size)
+                                      : request_aligned("posix_memalign", alignment, size, CALLER);
+    errno = saved;
+    return give(result, block);
+}
+
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
     if (heap_is_plain_and_single())
         return posix_memalign_plainly(result, alignment, size);
+    if (!heap.watchers.valgrind)
+        return posix_memalign_long(result, alignment, size);
     LONG_WAY(result);
     LONG_WAY(alignment);
     LONG_WAY(size);
     int saved = errno;
-    void *block = heap.watchers.valgrind
-                      ? request_aligned("posix_memalign", alignment, size, CALLER_SITE)
-                      : aligned_long("posix_memalign", alignment, size);
+    void *block = request_aligned("posix_memalign", alignment, size, CALLER_SITE);
     errno = saved;
     return give(result, block);
 }

@@ -205,7 +205,8 @@ __attribute__((always_inline)) static inline void *reallocate(const char *call, 
     if (!block)
         return request(call, size, caller);
     if (size == 0) {
-        release(block);
+        if (!heap_leave_to_owner(block))
+            release_watched(block, caller);
         return NULL;
     }
     record_begin();
