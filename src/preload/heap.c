@@ -203,14 +203,26 @@ void *heap_aligned_alloc(size_t alignment, size_t size)
     return serve(ALIGNED, alignment, size);
 }
 
+/* The first failure is told also where a pool was asked for, or the command runs the program: what
+ * such a run shows is not the whole of it, and it may well crash of that before it can report. */
+static bool is_failure_told(uint64_t failed_count)
+{
+    const struct options *options = &heap.options;
+    bool is_first_told = options->verbosity > 0 ||
+                         (!options->is_silent && (options->is_from_command || options->pool_size));
+    return options->aborts_on_fail || options->verbosity > 1 ||
+           (failed_count == 1 && is_first_told);
+}
+
 void *heap_refuse(const char *call, size_t size)
 {
     uint64_t failed_count = __atomic_add_fetch(&heap.failed_count, 1, __ATOMIC_RELAXED);
-    if (heap.options.verbosity > (failed_count > 1) || heap.options.aborts_on_fail) {
+    if (is_failure_told(failed_count)) {
         struct ffalloc_stats stats;
         heap_stats(&stats);
-        heap_message("out of memory: %s(%zu) failed: %zu bytes free in %zu holes, largest %zu",
-                     call, size, stats.free_size, stats.hole_count, stats.largest_hole_size);
+        heap_message("out of memory: %s(%zu) failed: %zu bytes free in %zu hole%s, largest %zu",
+                     call, size, stats.free_size, stats.hole_count,
+                     stats.hole_count == 1 ? "" : "s", stats.largest_hole_size);
     }
     if (heap.options.aborts_on_fail)
         abort();

@@ -163,6 +163,7 @@ static bool read_verbose(const char *text, struct options *options)
     uint64_t value;
     bool is_number = parse_whole(text, &value) && value <= 2;
     options->verbosity = is_number ? (unsigned)value : 0;
+    options->is_silent = is_number && value == 0;
     return is_number;
 }
 
@@ -230,6 +231,14 @@ static bool is_passed_through(const struct os_start *start)
     return false;
 }
 
+bool options_take(struct options *options, const char *name, const char *value)
+{
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        if (strcmp(variables[i].name, name) == 0)
+            return variables[i].read(value, options);
+    return false;
+}
+
 /* Reads one variable of ours; `text` is what follows FFALLOC_ in it. */
 static void read_variable(struct options *options, const char *variable, const char *text,
                           void (*complain)(const char *format, ...))
@@ -255,6 +264,7 @@ static void read_run(struct options *options, const char *text,
 {
     static char words[400];
     size_t length = strlen(text);
+    options->is_from_command = true;
     if (length >= sizeof words) {
         complain("FFALLOC_RUN is too long: ignored");
         return;
@@ -272,10 +282,29 @@ static void read_run(struct options *options, const char *text,
     }
 }
 
+struct options options_default(void)
+{
+    return (struct options){.granule = DEFAULT_GRANULE, .fill = -1, .log_descriptor = 2};
+}
+
+size_t options_granule(const struct options *options)
+{
+    return options->pool_target && !options->has_granule ? DEVICE_GRANULE : options->granule;
+}
+
+size_t options_pool_memory(const struct options *options)
+{
+    size_t granule = options_granule(options);
+    if (!options->pool_target)
+        return ffalloc_metadata_size(options->pool_size, granule) ? options->pool_size : 0;
+    size_t granules = ffalloc_target_granules(options->pool_target, options->pool_size, granule);
+    return ffalloc_pool_size_for(granules, granule);
+}
+
 void options_read(struct options *options, const struct os_start *start,
                   void (*complain)(const char *format, ...))
 {
-    *options = (struct options){.granule = DEFAULT_GRANULE, .fill = -1, .log_descriptor = 2};
+    *options = options_default();
     if (start->is_secure)
         return;
     options->is_passed_through = is_passed_through(start);
@@ -296,6 +325,5 @@ void options_read(struct options *options, const struct os_start *start,
             read_variable(options, *variable, text, complain);
     }
     options->fill = options->fill < 0 ? perturb : options->fill;
-    if (options->pool_target && !options->has_granule)
-        options->granule = DEVICE_GRANULE;
+    options->granule = options_granule(options);
 }

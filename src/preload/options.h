@@ -42,7 +42,9 @@ struct options {
     bool aborts_on_fail;
     bool ignores_valgrind; /* FFALLOC_VALGRIND=off */
     bool skips_leaks;      /* FFALLOC_LEAKS=0: no leak check at exit under Valgrind */
-    unsigned verbosity; /* 1: a line at the start and at the first failure; 2: at every failure */
+    unsigned verbosity;   /* 1: a line at the start and at the first failure; 2: at every failure */
+    bool is_silent;       /* FFALLOC_VERBOSE=0: no line of a failure even so */
+    bool is_from_command; /* the ffalloc command has started the program */
     bool is_passed_through; /* FFALLOC_ONLY names other programs: libc's malloc serves this one */
 };
 
@@ -50,6 +52,18 @@ struct options {
  * is otherwise as if it were not there. */
 void options_read(struct options *options, const struct os_start *start,
                   void (*complain)(const char *format, ...));
+
+struct options options_default(void);
+
+/* Reads one option, whose name has no FFALLOC_ before it; false if its value makes no sense. */
+bool options_take(struct options *options, const char *name, const char *value);
+
+/* The granule: what was asked for, or a device's own. */
+size_t options_granule(const struct options *options);
+
+/* Memory for the pool that was asked for, of a device for as many granules as it has there; 0 if
+ * no pool can have that size. */
+size_t options_pool_memory(const struct options *options);
 
 /* The last part of a path. */
 const char *options_base_name(const char *path);

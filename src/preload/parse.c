@@ -22,25 +22,28 @@ bool parse_whole(const char *text, uint64_t *value)
     return parse_number(&text, value) && *text == '\0';
 }
 
+unsigned parse_unit(const char **text)
+{
+    static const char units[] = "KkMmGgTt";
+    const char *unit = **text ? strchr(units, **text) : NULL;
+    if (unit) {
+        (*text)++;
+        *text += strcmp(*text, "iB") == 0 ? 2 : 0;
+    }
+    *text += strcmp(*text, "B") == 0;
+    return unit ? 10 * (unsigned)((unit - units) / 2 + 1) : 0;
+}
+
 bool parse_size(const char *text, size_t *size)
 {
-    static const char units[] = "KMGT";
     uint64_t value;
     if (!parse_number(&text, &value))
         return false;
-    const char *unit = *text ? strchr(units, *text & ~0x20) : NULL;
-    if (unit) {
-        unsigned shift = 10 * (unsigned)(unit - units + 1);
-        if (value << shift >> shift != value)
-            return false;
-        value <<= shift;
-        text++;
-        text += strcmp(text, "iB") == 0 ? 2 : 0;
-    }
-    text += strcmp(text, "B") == 0;
-    if (*text != '\0' || (size_t)value != value)
+    unsigned shift = parse_unit(&text);
+    if (*text != '\0' || value << shift >> shift != value ||
+        (size_t)(value << shift) != value << shift)
         return false;
-    *size = (size_t)value;
+    *size = (size_t)(value << shift);
     return true;
 }
 

@@ -17,6 +17,9 @@ bool parse_number(const char **text, uint64_t *value);
 /* Decimal digits and nothing after them. */
 bool parse_whole(const char *text, uint64_t *value);
 
+/* An optional K, M, G or T and B or iB after a number: the power of two that it stands for. */
+unsigned parse_unit(const char **text);
+
 /* A number with an optional K, M, G or T (powers of 1024), B or iB after it. */
 bool parse_size(const char *text, size_t *size);
 

@@ -90,7 +90,7 @@ struct report {
     struct os_start start;
     unsigned shards_used;
     size_t pool_size;  /* memory of the pool or pools, metadata included */
-    size_t least_size; /* the smallest pool for this run; 0: more than one was used */
+    size_t least_size; /* the smallest pool for this run; 0: not known */
     size_t hole_size;  /* free bytes below the high-water mark */
 };
 
@@ -101,7 +101,7 @@ static struct report report_now(void)
     report.pool_size = heap.options.pool_size ? heap.options.pool_size : heap.arena_size;
     size_t granules = report.stats.high_water_size / (report.stats.granule + !report.stats.granule);
     granules += granules == 0;
-    if (report.shards_used == 1)
+    if (report.shards_used == 1 && report.stats.failed_count == 0)
         report.least_size = heap.options.pool_target
                                 ? ffalloc_target_pool_size_for(heap.options.pool_target, granules,
                                                                report.stats.granule)
@@ -118,6 +118,9 @@ static int format_least(char *text, size_t size, const struct report *report)
                         "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu%s\n",
                         report->least_size, person(&a, report->least_size), report->least_size,
                         heap.options.pool_device ? heap.options.pool_device : "");
+    if (report->stats.failed_count)
+        return snprintf(text, size, "%zu request%s failed: what this run needs is not known\n",
+                        report->stats.failed_count, report->stats.failed_count == 1 ? "" : "s");
     return snprintf(text, size,
                     "threads used %u pools: run with FFALLOC_POOL=1G for the size of one\n",
                     report->shards_used);
@@ -136,7 +139,7 @@ static int format_text(char *text, size_t size, const struct report *report)
         "  peak use         %s (%zu bytes)\n"
         "  high-water mark  %s (%zu bytes), %.1f %% above the peak use\n"
         "                   %s"
-        "  in use now       %s (%zu bytes) in %zu blocks\n"
+        "  in use now       %s (%zu bytes) in %zu block%s\n"
         "  requests         %zu served, %zu failed, %zu frees; the largest %s;\n"
         "                   rounding up to granules added %.1f bytes to each on average\n"
         "  holes            %zu, below the mark %s; the largest %s; fragmentation %.1f %%\n",
@@ -146,8 +149,9 @@ static int format_text(char *text, size_t size, const struct report *report)
         heap.shard_count == 1 ? "" : "s", report->shards_used, person(&b, stats->peak_used_size),
         stats->peak_used_size, person(&c, stats->high_water_size), stats->high_water_size,
         percent(stats->high_water_size - stats->peak_used_size, stats->peak_used_size), least,
-        person(&d, stats->used_size), stats->used_size, stats->block_count, stats->alloc_count,
-        stats->failed_count, stats->free_count, person(&e, stats->largest_request_size),
+        person(&d, stats->used_size), stats->used_size, stats->block_count,
+        stats->block_count == 1 ? "" : "s", stats->alloc_count, stats->failed_count,
+        stats->free_count, person(&e, stats->largest_request_size),
         stats->alloc_count ? (double)stats->slack_total_size / (double)stats->alloc_count : 0.0,
         stats->hole_count, person(&f, report->hole_size), person(&g, stats->largest_hole_size),
         100.0 - percent(stats->largest_hole_size, stats->free_size));

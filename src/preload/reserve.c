@@ -29,22 +29,11 @@ static size_t reserve_most(size_t limit)
     return 0;
 }
 
-/* Memory for the pool that was asked for: of a device, for as many granules as it has there. */
-static size_t memory_for_pool(void)
-{
-    const struct options *options = &heap.options;
-    if (!options->pool_target)
-        return options->pool_size;
-    size_t granules =
-        ffalloc_target_granules(options->pool_target, options->pool_size, options->granule);
-    return ffalloc_pool_size_for(granules, options->granule);
-}
-
 static bool is_reserved_for_pool(void)
 {
-    size_t size = memory_for_pool();
+    size_t size = options_pool_memory(&heap.options);
     size_t pages_size = (size + 2 * heap.page_size - 1) & ~(heap.page_size - 1);
-    if (pages_size < size || ffalloc_metadata_size(size, heap.options.granule) == 0) {
+    if (size == 0 || pages_size < size) {
         heap_message("FFALLOC_POOL=%zu is no size for a pool: ignored", heap.options.pool_size);
         return false;
     }

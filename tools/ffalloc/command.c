@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "parse.h"
+
 static void say_list(const char *format, va_list arguments)
 {
     fflush(stdout);
@@ -43,22 +45,19 @@ void finish_output(void)
 /* The size that `text` is, a fraction of a unit included; false if it is none. */
 static bool is_size(const char *text, uint64_t *size)
 {
-    static const char units[] = "KMGT";
-    char *end;
-    if (*text < '0' || *text > '9')
+    uint64_t whole;
+    double fraction = 0;
+    if (!parse_number(&text, &whole))
         return false;
-    errno = 0;
-    double value = strtod(text, &end);
-    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
-    if (unit) {
-        value *= (double)((uint64_t)1 << 10 * (unit - units + 1));
-        end++;
-        end += strcmp(end, "iB") == 0 ? 2 : 0;
+    if (text[0] == '.' && text[1] >= '0' && text[1] <= '9') {
+        double weight = 0.1;
+        for (text++; *text >= '0' && *text <= '9'; text++, weight /= 10)
+            fraction += weight * (*text - '0');
     }
-    end += strcmp(end, "B") == 0;
-    *size = (uint64_t)value;
-    return errno == 0 && *end == '\0' && value >= 0 && value < 9e15 &&
-           (unit || value == (double)*size);
+    unsigned shift = parse_unit(&text);
+    uint64_t unit = (uint64_t)1 << shift;
+    *size = (whole << shift) + (uint64_t)(fraction * (double)unit);
+    return *text == '\0' && whole < ((uint64_t)1 << 53) / unit && (shift || fraction <= 0);
 }
 
 uint64_t parse_size_argument(const char *option, const char *text)

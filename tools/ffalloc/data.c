@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "parse.h"
 #include "survey.h"
 #include "symbols.h"
 
@@ -43,8 +44,8 @@ static int64_t parse_moment(const char *text)
 
 static unsigned parse_count(const char *text)
 {
-    unsigned long count = strtoul(text, NULL, 10);
-    if (count < 1 || count > 20000)
+    uint64_t count;
+    if (!parse_whole(text, &count) || count < 1 || count > 20000)
         die(STATUS_USAGE, "'%s' is no number from 1 to 20000", text);
     return (unsigned)count;
 }

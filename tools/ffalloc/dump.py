@@ -12,11 +12,16 @@ from common import Failure, NO, Parser, USAGE, say
 from pool_image import NotAPool, Pool, pool_in_array, text_lines
 
 
+def address(text):
+    """0x20000000, or in decimal."""
+    return int(text, 0)
+
+
 def parse(arguments):
     parser = Parser("dump", "Decodes the pools in a device's memory or a core file.")
     parser.add_argument("elf", help="the program, with its symbols")
     parser.add_argument("image", help="RAM.bin, its memory as read from the target, or a core file")
-    parser.add_argument("--base", metavar="ADDRESS", help="of RAM.bin; default: as the ELF file says")
+    parser.add_argument("--base", type=address, metavar="ADDRESS", help="of RAM.bin; default: as the ELF file says")
     parser.add_argument("--pool", metavar="SYMBOL|ADDRESS",
                         help="a pool, a pointer to one, or the array in which it lies; default: the "
                         "static arena, or the pools of libffalloc.so")
@@ -155,7 +160,7 @@ def pools_of_image(options, elf, image):
     size = os.fstat(image.fileno()).st_size
     symbols = symbols_of(elf)
     reasons = []
-    for base in [int(options.base, 0)] if options.base else bases_of(elf):
+    for base in bases_of(elf) if options.base is None else [options.base]:
         memory = Memory()
         memory.add(base, size, image, 0)
         try:

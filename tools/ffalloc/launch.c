@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -22,13 +23,21 @@
 
 static bool is_32_bit; /* the program looked at last */
 
-void launch_set(struct launch *launch, const char *name, const char *value)
+struct launch launch_default(void)
 {
+    return (struct launch){.options = options_default()};
+}
+
+void launch_set(struct launch *launch, const char *flag, const char *name, const char *value,
+                const char *what)
+{
+    if (strchr(value, ' ') || !options_take(&launch->options, name, value))
+        die(STATUS_USAGE, "%s: '%s' is %s", flag, value, what);
     size_t length = strlen(launch->settings);
     int added = snprintf(launch->settings + length, sizeof launch->settings - length, "%s%s=%s",
                          length ? " " : "", name, value);
-    if (strchr(value, ' ') || length + (size_t)added > SETTINGS_LENGTH)
-        die(STATUS_USAGE, "%s=%s: it is too long, or has a space", name, value);
+    if (length + (size_t)added > SETTINGS_LENGTH)
+        die(STATUS_USAGE, "%s: '%s' is too long", flag, value);
 }
 
 static const struct argp_option options[] = {
@@ -49,13 +58,15 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case 'p':
         parse_pool_argument(text, value, sizeof value);
-        launch_set(launch, "POOL", value);
+        launch_set(launch, "--pool", "POOL", value, "no size of a pool");
         break;
     case 'g':
         snprintf(value, sizeof value, "%zu", parse_granule_argument(text));
-        launch_set(launch, "GRANULE", value);
+        launch_set(launch, "--granule", "GRANULE", value, "no granule");
         break;
     case 'O':
+        if (!*text)
+            die(STATUS_USAGE, "--only: no name is given");
         launch->only = text;
         break;
     default:
@@ -66,10 +77,29 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 const struct argp launch_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
 
-void launch_need_program(const char *command, int first, int argc)
+void launch_check(const struct launch *launch, const char *command, int first, int argc)
 {
     if (first >= argc)
         die(STATUS_USAGE, "%s: no program is named; try ffalloc %s -- PROGRAM", command, command);
+    const struct options *asked = &launch->options;
+    if (asked->pool_size && options_pool_memory(asked) == 0)
+        die(STATUS_USAGE, "--pool: no pool of %zu-byte granules can have %zu bytes",
+            options_granule(asked), asked->pool_size);
+}
+
+/* What cannot be reserved now cannot be then. */
+static void try_pool(const struct options *asked)
+{
+    size_t size = asked->pool_size ? options_pool_memory(asked) : 0;
+    bool is_too_large = is_32_bit && size >= (size_t)1 << 31;
+    void *memory = MAP_FAILED;
+    if (size == 0)
+        return;
+    if (!is_too_large)
+        memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        die(STATUS_FAILED, "--pool: %s of address space cannot be had here", person(size));
+    munmap(memory, size);
 }
 
 static bool is_program(const char *path)
@@ -200,6 +230,7 @@ void launch_prepare(const struct launch *launch)
     memset(settings, ' ', SETTINGS_LENGTH);
     settings[SETTINGS_LENGTH] = '\0';
     memcpy(settings, launch->settings, strlen(launch->settings));
+    try_pool(&launch->options);
     setenv("FFALLOC_RUN", settings, 1);
     if (launch->only)
         setenv("FFALLOC_ONLY", launch->only, 1);

@@ -63,6 +63,7 @@ static void run_view(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    argp_err_exit_status = STATUS_USAGE;
     if (argc > 2 && strcmp(argv[1], "help") == 0) {
         argv[1] = argv[2];
         argv[2] = "--help";

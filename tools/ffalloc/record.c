@@ -64,9 +64,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         session->output = text;
         break;
     case 'b':
-        if (strcmp(text, "caller") != 0 && strcmp(text, "fp") != 0 && strcmp(text, "unwind") != 0)
-            die(STATUS_USAGE, "--backtrace: '%s' is none of caller, fp, unwind", text);
-        launch_set(&session->launch, "BACKTRACE", text);
+        launch_set(&session->launch, "--backtrace", "BACKTRACE", text,
+                   "none of caller, fp, unwind");
         session->launch.has_unwind = strcmp(text, "unwind") == 0;
         break;
     default:
@@ -292,8 +291,9 @@ int command_record(int argc, char **argv)
 {
     static struct session session;
     int first;
+    session.launch = launch_default();
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, &first, &session);
-    launch_need_program("record", first, argc);
+    launch_check(&session.launch, "record", first, argc);
     if (!session.output)
         die(STATUS_USAGE, "record: -o TRACE is missing");
     const char *path = launch_find(argv[first]);
@@ -302,7 +302,7 @@ int command_record(int argc, char **argv)
     session.watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (session.watch < 0 || inotify_add_watch(session.watch, session.folder, IN_MOVED_TO) < 0)
         die(STATUS_FAILED, "%s cannot be watched: %s", session.folder, strerror(errno));
-    launch_set(&session.launch, "RECORD", session.folder);
+    launch_set(&session.launch, session.folder, "RECORD", session.folder, "no folder for rings");
     session.command = argv + first;
     start_child(&session, path);
     struct pollfd news = {.fd = session.watch, .events = POLLIN};

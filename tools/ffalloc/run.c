@@ -30,16 +30,17 @@ static error_t parse(int key, char *text, struct argp_state *state)
         state->child_inputs[0] = &run->launch;
         break;
     case 's':
-        launch_set(&run->launch, "STATS", text ? text : "1");
+        launch_set(&run->launch, "--stats", "STATS", text ? text : "1", "neither 1 nor json");
         break;
     case 'f':
-        launch_set(&run->launch, "FAIL", text);
+        launch_set(&run->launch, "--fail", "FAIL", text,
+                   "no rule such as nth:100, every:7, prob:0.01:seed=3 or size>=4096");
         break;
     case 'c':
-        launch_set(&run->launch, "CHECK", text);
+        launch_set(&run->launch, "--check", "CHECK", text, "no number of calls");
         break;
     case 'F':
-        launch_set(&run->launch, "FILL", text);
+        launch_set(&run->launch, "--fill", "FILL", text, "no byte from 0 to 255");
         break;
     case 't':
         run->tool = text;
@@ -105,10 +106,10 @@ static void run_tool(const struct run *run, char **arguments, int argument_count
 
 int command_run(int argc, char **argv)
 {
-    struct run run = {0};
+    struct run run = {.launch = launch_default()};
     int first;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, &first, &run);
-    launch_need_program("run", first, argc);
+    launch_check(&run.launch, "run", first, argc);
     if (run.tool && strcmp(run.tool, "memcheck") != 0 && strcmp(run.tool, "massif") != 0 &&
         strcmp(run.tool, "gdb") != 0)
         die(STATUS_USAGE, "--tool: '%s' is none of memcheck, massif, gdb", run.tool);

@@ -28,7 +28,7 @@ def parse(arguments):
         epilog="Each run gets no input and its output is dropped. Status 1 if one crashed or hung.")
     parser.add_argument("--from", type=int, default=1, metavar="N", dest="first",
                         help="the first request to fail; default 1")
-    parser.add_argument("--to", type=int, metavar="N", help="the last; default: that of a whole run")
+    parser.add_argument("--to", type=int, metavar="N", dest="last", help="the last; default: that of a whole run")
     parser.add_argument("--step", type=int, default=1, metavar="N", help="each Nth from there; default 1")
     parser.add_argument("--pool", metavar="SIZE", help="as of run")
     parser.add_argument("--granule", metavar="BYTES", help="as of run")
@@ -42,6 +42,10 @@ def parse(arguments):
         raise Failure("sweep: no program is named; try ffalloc sweep -- PROGRAM", USAGE)
     if options.step < 1 or options.first < 1:
         raise Failure("sweep: --from and --step count from 1", USAGE)
+    if options.last is not None and options.last < options.first:
+        raise Failure("sweep: --to lies before --from", USAGE)
+    if not options.timeout > 0:
+        raise Failure("sweep: --timeout is more than 0 seconds", USAGE)
     return options
 
 
@@ -179,7 +183,7 @@ def print_text(bad, counts, total):
 def main(arguments):
     options = parse(arguments)
     sites, options.status = requests(options)
-    last = min(options.to or len(sites), len(sites))
+    last = min(options.last or len(sites), len(sites))
     numbers = range(options.first, last + 1, options.step)
     if not numbers:
         raise Failure(f"sweep: the program makes {len(sites)} requests", USAGE)
