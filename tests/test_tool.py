@@ -232,6 +232,11 @@ class Record(ToolCase):
             stacks = [[frame["function"] for frame in site["frames"]] for site in sites]
             self.assertTrue(any(stack[:3] == ["make", "work", "main"] for stack in stacks), stacks)
 
+    def test_operator_new_is_called_where_the_program_calls_it(self):
+        trace = self.record(CHILDREN / "forms", "all")
+        sites = {event["site"] for event in self.events(trace) if event["size"] == "100"}
+        self.assertEqual({"forms" in site for site in sites}, {True}, sites)
+
     def test_real_programs_end_as_without(self):
         program = ["python3", "-c", "import json; print(len(json.dumps(list(range(9000)))))"]
         plain = support.run(program, preload=None).stdout

@@ -70,6 +70,9 @@ class Memcheck(TestCase):
     def test_a_real_program_has_no_errors_and_the_contract_holds(self):
         process = run(VALGRIND + [CHILDREN / "contract"], FFALLOC_LEAKS="0")
         self.assertEqual(process.returncode, 0, process.stderr)
+        if (CHILDREN / "forms").exists():
+            process = run(VALGRIND + [CHILDREN / "forms", "all"], FFALLOC_LEAKS="0")
+        self.assertEqual(process.returncode, 0, process.stderr)
         process = run(VALGRIND + ["/usr/bin/perl", "-e", "print join ',', map { $_ x 3 } 1 .. 99"], FFALLOC_LEAKS="0")
         self.assertEqual(process.returncode, 0, process.stderr)
 

@@ -30,6 +30,9 @@
 /* Of a name that programs call. */
 #define EXPORT __attribute__((visibility("default")))
 
+/* The library's own malloc, whatever the program calls by that name. */
+extern void *malloc_here(size_t size) __attribute__((visibility("hidden")));
+
 #define SHARD_LIMIT 16
 
 /* Calls of free after which a shard looks at how much is still in use. */
@@ -270,6 +273,9 @@ void heap_free_elsewhere(void *block);
  * asked to free and is not in its range comes from free's usual case, and may be another's. */
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind);
 void heap_report_foreign(const void *address);
+
+/* FFALLOC_CHECK: tells if a live block has another size than the caller says. */
+void heap_check_size(const char *call, const void *block, size_t size);
 
 /* FFALLOC_CHECK: counts a call, and verifies the shard's invariants if it is one of the Nth. */
 void heap_check(struct shard *shard);

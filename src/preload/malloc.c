@@ -45,6 +45,8 @@ EXPORT void *malloc(size_t size)
     return request("malloc", size, CALLER_SITE);
 }
 
+extern __typeof__(malloc) malloc_here __attribute__((alias("malloc"), nothrow, leaf, malloc));
+
 __attribute__((noinline)) static void release_long(void *block)
 {
     if (is_passed_through())
@@ -106,15 +108,17 @@ EXPORT void cfree(void *block)
 
 EXPORT void free_sized(void *block, size_t size)
 {
-    (void)size;
-    release(block);
+    if (!likely(heap.plain_pool))
+        heap_check_size("free_sized", block, size);
+    free(block);
 }
 
 EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     (void)alignment;
-    (void)size;
-    release(block);
+    if (!likely(heap.plain_pool))
+        heap_check_size("free_aligned_sized", block, size);
+    free(block);
 }
 
 /* SIZE_MAX, which none has, for what overflows. */

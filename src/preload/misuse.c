@@ -68,6 +68,24 @@ void heap_check(struct shard *shard)
     end_or_go_on();
 }
 
+void heap_check_size(const char *call, const void *block, size_t size)
+{
+    struct shard *shard = heap_shard_of(block);
+    struct ffalloc_block found;
+    if (heap.options.check_every == 0 || !shard || !shard->pool)
+        return;
+    heap_lock(shard);
+    bool is_block =
+        ffalloc_find(shard->pool, block, &found) && found.is_used && found.address == block;
+    heap_unlock(shard);
+    size_t mask = heap.options.granule - 1;
+    if (!is_block || found.size == ((size + !size + mask) & ~mask))
+        return;
+    heap_message("%s of %p with a size of %zu bytes, which is a block of %zu bytes", call, block,
+                 size, found.size);
+    end_or_go_on();
+}
+
 /* AddressSanitizer calls this before its own report, which knows nothing of our blocks. */
 void __asan_on_error(void);
 __attribute__((visibility("default"))) void __asan_on_error(void)

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * C++'s operator new and delete, all forms: else a program that brings another allocator would
+ * allocate there and free here.
+ *
+ * What the standard says that the default forms do: each rests on another, down to the plain two,
+ * which call malloc and free. All of these calls can be replaced by the program, so that one which
+ * has replaced a form gets the calls of all that rest on it.
+ *
+ * Where there is no memory the program's new_handler is called, and without one std::bad_alloc is
+ * thrown: by the functions of the C++ library, which a process that calls operator new has. Only
+ * C++ can catch what a handler throws, so that the forms that throw nothing leave this case to
+ * those of the C++ library, which call the plain ones here.
+ */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "cxx.h"
+#include "request.h"
+
+#define REPLACEABLE __attribute__((weak, visibility("default")))
+
+/* The library's own definitions, whatever the program calls by these names. */
+#define HERE(name) __attribute__((alias(name), visibility("hidden")))
+extern __typeof__(new_plain) new_plain_here HERE(NEW);
+extern __typeof__(new_array) new_array_here HERE(NEW_ARRAY);
+extern __typeof__(new_aligned) new_aligned_here HERE(NEW_ALIGNED);
+extern __typeof__(new_array_aligned) new_array_aligned_here HERE(NEW_ARRAY_ALIGNED);
+
+/* The compiler does not know that two names may be one function's. */
+#define IS_HERE(name)                                                                              \
+    ({                                                                                             \
+        void *called = (void *)(name);                                                             \
+        __asm__("" : "+r"(called));                                                                \
+        called == (void *)name##_here;                                                             \
+    })
+
+/* The C++ library --------------------------------------------------------------------------- */
+
+/* A function that only the C++ library has; NULL without one. Of a library that came with a plugin
+ * the rest of the program knows nothing. */
+static void *library_function(const char *name)
+{
+    void *function = dlsym(RTLD_DEFAULT, name);
+    void *library = function ? NULL : dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (!library)
+        return function;
+    function = dlsym(library, name);
+    dlclose(library);
+    return function;
+}
+
+/* The program's new_handler, NULL if there is none. */
+static void *get_handler(void)
+{
+    void *(*get)(void) = (void *(*)(void))library_function("_ZSt15get_new_handlerv");
+    return get ? get() : NULL;
+}
+
+/* The C++ library's own definition of a form, NULL if there is none. */
+static void *library_form(const char *name)
+{
+    Dl_info info;
+    void *known = library_function("_ZSt15get_new_handlerv");
+    void *library =
+        known && dladdr(known, &info) != 0 ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *form = library ? dlsym(library, name) : NULL;
+    if (library)
+        dlclose(library);
+    return form;
+}
+
+/* Without memory for `size` bytes: returns after a call of the handler, or not at all. */
+static void handle(size_t size)
+{
+    void (*handler)(void) = (void (*)(void))get_handler();
+    if (handler) {
+        handler();
+        return;
+    }
+    void (*throw_bad_alloc)(void) = (void (*)(void))library_function("_ZSt17__throw_bad_allocv");
+    if (throw_bad_alloc)
+        throw_bad_alloc();
+    heap_message("operator new(%zu) failed, and no C++ library is there to throw std::bad_alloc",
+                 size);
+    abort();
+}
+
+/* new --------------------------------------------------------------------------------------- */
+
+/* An alignment of 0 is malloc's. */
+static inline void *allocate(size_t size, size_t alignment)
+{
+    return alignment ? aligned_alloc(alignment, size) : malloc(size);
+}
+
+__attribute__((noinline)) static void *allocate_recorded(size_t size, size_t alignment,
+                                                         struct caller caller)
+{
+    return alignment ? request_aligned("operator new", alignment, size, caller)
+                     : request("operator new", size, caller);
+}
+
+/* The call site in a trace is that of new, where malloc would name this file. */
+__attribute__((always_inline)) static inline void *allocate_for(size_t size, size_t alignment,
+                                                                struct caller caller)
+{
+    if (__builtin_expect(heap.recorder != NULL, 0) && IS_HERE(malloc))
+        return allocate_recorded(size, alignment, caller);
+    return allocate(size, alignment);
+}
+
+__attribute__((noinline)) static void *insist(size_t size, size_t alignment)
+{
+    void *block;
+    do {
+        handle(size);
+        block = allocate(size, alignment);
+    } while (!block);
+    return block;
+}
+
+REPLACEABLE void *new_plain(size_t size)
+{
+    void *block = allocate_for(size, 0, CALLER);
+    return likely(block) ? block : insist(size, 0);
+}
+
+REPLACEABLE void *new_aligned(size_t size, size_t alignment)
+{
+    void *block = allocate_for(size, alignment, CALLER);
+    return likely(block) ? block : insist(size, alignment);
+}
+
+REPLACEABLE void *new_array(size_t size)
+{
+    return new_plain(size);
+}
+
+REPLACEABLE void *new_array_aligned(size_t size, size_t alignment)
+{
+    return new_aligned(size, alignment);
+}
+
+/* new that throws nothing ------------------------------------------------------------------- */
+
+static void *leave_to_library(const char *name, size_t size, size_t alignment, const void *tag)
+{
+    void *form = library_form(name);
+    if (!form)
+        return NULL;
+    return alignment ? ((void *(*)(size_t, size_t, const void *))form)(size, alignment, tag)
+                     : ((void *(*)(size_t, const void *))form)(size, tag);
+}
+
+REPLACEABLE void *new_nothrow(size_t size, const void *tag)
+{
+    if (!IS_HERE(new_plain))
+        return leave_to_library(NEW_NOTHROW, size, 0, tag);
+    void *block = allocate_for(size, 0, CALLER);
+    return likely(block) || !get_handler() ? block : leave_to_library(NEW_NOTHROW, size, 0, tag);
+}
+
+REPLACEABLE void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+{
+    if (!IS_HERE(new_aligned))
+        return leave_to_library(NEW_ALIGNED_NOTHROW, size, alignment, tag);
+    void *block = allocate_for(size, alignment, CALLER);
+    return likely(block) || !get_handler()
+               ? block
+               : leave_to_library(NEW_ALIGNED_NOTHROW, size, alignment, tag);
+}
+
+REPLACEABLE void *new_array_nothrow(size_t size, const void *tag)
+{
+    return IS_HERE(new_array) ? new_nothrow(size, tag)
+                              : leave_to_library(NEW_ARRAY_NOTHROW, size, 0, tag);
+}
+
+REPLACEABLE void *new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+{
+    return IS_HERE(new_array_aligned)
+               ? new_aligned_nothrow(size, alignment, tag)
+               : leave_to_library(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, tag);
+}
+
+/* delete ------------------------------------------------------------------------------------ */
+
+/* The program may put something of its own into blocks, unless every new is ours. */
+__attribute__((noinline)) static void check_size_surely(const void *block, size_t size)
+{
+    if (IS_HERE(new_plain) && IS_HERE(new_array) && IS_HERE(new_aligned) &&
+        IS_HERE(new_array_aligned))
+        heap_check_size("operator delete", block, size);
+}
+
+static inline void check_size(const void *block, size_t size)
+{
+    if (!likely(heap.plain_pool))
+        check_size_surely(block, size);
+}
+
+REPLACEABLE void delete_plain(void *block)
+{
+    free(block);
+}
+
+REPLACEABLE void delete_array(void *block)
+{
+    delete_plain(block);
+}
+
+REPLACEABLE void delete_aligned(void *block, size_t alignment)
+{
+    (void)alignment;
+    free(block);
+}
+
+REPLACEABLE void delete_array_aligned(void *block, size_t alignment)
+{
+    delete_aligned(block, alignment);
+}
+
+REPLACEABLE void delete_sized(void *block, size_t size)
+{
+    check_size(block, size);
+    delete_plain(block);
+}
+
+REPLACEABLE void delete_array_sized(void *block, size_t size)
+{
+    check_size(block, size);
+    delete_array(block);
+}
+
+REPLACEABLE void delete_aligned_sized(void *block, size_t size, size_t alignment)
+{
+    check_size(block, size);
+    delete_aligned(block, alignment);
+}
+
+REPLACEABLE void delete_array_aligned_sized(void *block, size_t size, size_t alignment)
+{
+    check_size(block, size);
+    delete_array_aligned(block, alignment);
+}
+
+REPLACEABLE void delete_nothrow(void *block, const void *tag)
+{
+    (void)tag;
+    delete_plain(block);
+}
+
+REPLACEABLE void delete_array_nothrow(void *block, const void *tag)
+{
+    (void)tag;
+    delete_array(block);
+}
+
+REPLACEABLE void delete_aligned_nothrow(void *block, size_t alignment, const void *tag)
+{
+    (void)tag;
+    delete_aligned(block, alignment);
+}
+
+REPLACEABLE void delete_array_aligned_nothrow(void *block, size_t alignment, const void *tag)
+{
+    (void)tag;
+    delete_array_aligned(block, alignment);
+}
