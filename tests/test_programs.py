@@ -5,6 +5,7 @@ import fnmatch
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import tempfile
 import unittest
@@ -145,6 +146,32 @@ class Contract(TestCase):
 
     def test_what_the_first_pool_cannot_serve_the_next_one_does(self):
         self.assert_ends_well(run([CHILDREN / "spill"]))
+
+
+class Modules(TestCase):
+    """Modules loaded with RTLD_DEEPBIND, from a folder that only the RUNPATH of the loading library
+    names: dlopen knows the caller by its return address."""
+
+    def check(self, bits, preload, **variables):
+        with tempfile.TemporaryDirectory() as folder:
+            modules = pathlib.Path(folder) / "modules"
+            modules.mkdir()
+            shutil.copy(CHILDREN / f"libopener{bits}.so", folder)
+            shutil.copy(CHILDREN / f"libplugin{bits}.so", modules)
+            command = [CHILDREN / f"deepbind{bits}", f"{folder}/libopener{bits}.so", f"libplugin{bits}.so"]
+            process = run(command, preload=preload, **variables)
+            self.assert_ends_well(process)
+            self.assertEqual(process.stdout, "made by a plugin\n" * 2)
+
+    def test_what_they_free_is_freed_where_it_was_allocated(self):
+        self.check("", None)
+        self.check("", LIBRARY)
+        self.check("", LIBRARY, FFALLOC_ONLY="another")
+
+    def test_with_32_bits(self):
+        if not ThirtyTwoBits.LIBRARY.exists():
+            self.skipTest("no -m32 here")
+        self.check("-32", ThirtyTwoBits.LIBRARY)
 
 
 class Cpp(TestCase):

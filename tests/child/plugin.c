@@ -3,6 +3,7 @@
 #include <string.h>
 
 char *plugin_make(void);
+void plugin_drop(char *made);
 
 static char *loaded;
 
@@ -19,4 +20,9 @@ __attribute__((destructor)) static void unload(void)
 char *plugin_make(void)
 {
     return strdup("made by a plugin");
+}
+
+void plugin_drop(char *made)
+{
+    free(made);
 }
