@@ -115,6 +115,15 @@ class AddressSanitizer(TestCase):
         self.check_faults(CHILDREN / "fault-asan", LIBRARY)
         self.check_good(CHILDREN / "fault-asan", LIBRARY)
 
+    def test_its_own_strdup_and_the_like(self):
+        program = CHILDREN / "dup-asan"
+        if not program.exists():
+            raise unittest.SkipTest("no AddressSanitizer for this compiler")
+        options = {"ASAN_OPTIONS": "verify_asan_link_order=0"}
+        self.assert_ends_well(run([program], preload=None, **options))
+        for variables in ({}, {"FFALLOC_POOL": "1M"}, {"FFALLOC_CHECK": "1"}, {"FFALLOC_ONLY": "another"}):
+            self.assert_ends_well(run([program], **options, **variables))
+
     def test_static_arena(self):
         self.check_faults(CHILDREN / "fault-arena-asan", None)
         self.check_good(CHILDREN / "fault-arena-asan", None)

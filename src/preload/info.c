@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* glibc's names for looking at and tuning the heap, with our own true numbers. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 
-#include "heap.h"
+#include "next.h"
 
-/* libc's own function of this name, for a program that libc serves. */
+/* libc's own function of this name, for a program that libc serves: a program may have brought
+ * another allocator, which knows nothing of the blocks that come from libc.h. */
 static void *libc_function(const char *name)
 {
-    return heap.options.is_passed_through ? dlsym(RTLD_NEXT, name) : NULL;
+    static void *libc;
+    if (!heap.options.is_passed_through)
+        return NULL;
+    if (!libc)
+        libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    return libc ? dlsym(libc, name) : NULL;
 }
 
 __attribute__((noinline)) static size_t usable_size_long(void *block)
 {
+    if (next_owns(block))
+        return next_usable_size(block);
     size_t (*libc_usable_size)(void *block) =
         (size_t(*)(void *))libc_function("malloc_usable_size");
     if (libc_usable_size)

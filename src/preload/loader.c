@@ -7,16 +7,7 @@
  * So these end with the call of the real ones, which the compiler makes a jump. (In another
  * namespace the module has a libc of its own, and this library is not there.)
  */
-#include <dlfcn.h>
-
-#include "heap.h"
-
-static void *find_next(void **next, const char *name)
-{
-    if (!*next)
-        *next = dlsym(RTLD_NEXT, name);
-    return *next;
-}
+#include "next.h"
 
 static int without_deepbind(int mode)
 {
@@ -26,7 +17,7 @@ static int without_deepbind(int mode)
 EXPORT void *dlopen(const char *file, int mode)
 {
     static void *next;
-    void *(*open)(const char *, int) = (void *(*)(const char *, int))find_next(&next, "dlopen");
+    void *(*open)(const char *, int) = (void *(*)(const char *, int))next_function(&next, "dlopen");
     return open(file, without_deepbind(mode));
 }
 
@@ -34,6 +25,6 @@ EXPORT void *dlmopen(Lmid_t space, const char *file, int mode)
 {
     static void *next;
     void *(*open)(Lmid_t, const char *, int) =
-        (void *(*)(Lmid_t, const char *, int))find_next(&next, "dlmopen");
+        (void *(*)(Lmid_t, const char *, int))next_function(&next, "dlmopen");
     return open(space, file, space == LM_ID_BASE ? without_deepbind(mode) : mode);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "libc.h"
+#include "next.h"
 #include "request.h"
 
 __attribute__((noinline)) static void *malloc_long(size_t size)
@@ -49,7 +50,9 @@ extern __typeof__(malloc) malloc_here __attribute__((alias("malloc"), nothrow, l
 
 __attribute__((noinline)) static void release_long(void *block)
 {
-    if (is_passed_through())
+    if (next_owns(block))
+        next_free(block);
+    else if (is_passed_through())
         __libc_free(block);
     else
         release_watched(block, CALLER);
@@ -224,6 +227,8 @@ __attribute__((always_inline)) static inline void *reallocate(const char *call, 
 
 __attribute__((noinline)) static void *reallocate_long(const char *call, void *block, size_t size)
 {
+    if (next_owns(block))
+        return next_realloc(block, size);
     if (is_passed_through())
         return __libc_realloc(block, size);
     return reallocate(call, block, size, CALLER);
