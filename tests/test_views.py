@@ -79,6 +79,13 @@ class Map(ToolCase):
                              "No such file")
 
 
+# Chromium's own windows are wider than a phone.
+PHONE = """<!DOCTYPE html><iframe src="report.html" style="width: 390px; height: 844px; border: 0"></iframe>
+<output></output><script>
+addEventListener("message", event => { document.querySelector("output").textContent = event.data; });
+</script>"""
+
+
 class Report(ToolCase):
     def browse(self, page, *options):
         done = subprocess.run(
@@ -97,6 +104,27 @@ class Report(ToolCase):
         self.assertIsNone(re.search(r"(src|href)=[\"']?(https?:)?//", text), "it needs the network")
         document = self.browse(page, "--dump-dom")
         self.assertIn("free</span>", document)  # the script has written the legend
+
+    def test_on_a_phone(self):
+        """What phone.js finds of the page at 390 pixels: no label over another, rows that can be read,
+        a page that scrolls over the picture, which two fingers zoom."""
+        trace = self.record(CHILDREN / "places", options=["--backtrace", "fp"])
+        page = self.folder / "report.html"
+        self.tool("report", trace, "-o", page)
+        text = page.read_text()
+        script = (SOURCE / "tests/child/phone.js").read_text()
+        for events in ("100", "98765432"):
+            text = re.sub('"events":[0-9]+', f'"events":{events}', text)
+            page.write_text(text.replace("<head>", f"<head><script>{script}</script>"))
+            (self.folder / "phone.html").write_text(PHONE)
+            document = self.browse(self.folder / "phone.html", "--dump-dom")
+            found = json.loads(re.search(r"<output>(.*?)</output>", document).group(1))
+            self.assertEqual(found.pop("width"), 390)
+            self.assertGreater(found.pop("labels"), 10)
+            self.assertGreater(found.pop("siteWidth"), 150)
+            self.assertAlmostEqual(found.pop("zoom"), 0.5, places=2)
+            self.assertEqual(found, {"overlaps": [], "pageWidth": 390, "wheelScrolls": True,
+                                     "fingerScrolls": True})
 
     def test_light_and_dark(self):
         trace = self.record(CHILDREN / "places")
