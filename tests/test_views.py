@@ -78,6 +78,29 @@ class Map(ToolCase):
         self.assert_one_line(self.tool("map", "--svg", "/no/such/map.svg", trace, status=125),
                              "No such file")
 
+    def test_no_line_of_a_picture_reaches_its_border(self):
+        """A command, and a function at the mark, of 300 characters."""
+        name = "long_name_of_a_function" * 14
+        source, program = self.folder / "main.c", self.folder / "main"
+        source.write_text(f"""#include <stdlib.h>
+            __attribute__((noinline)) void *{name}(void) {{ return malloc(100000); }}
+            int main(void) {{ free({name}()); return 0; }}""")
+        subprocess.run([need("gcc"), "-g", "-O0", source, "-o", program], check=True)
+        png = self.folder / "map.png"
+        self.tool("map", "--png", png, self.record(program, "word " * 60))
+        self.assertTrue(has_white_border(png, columns=40))
+
+
+def has_white_border(path, columns):
+    """Whether the last columns of a PNG are as white as paper."""
+    import cairo
+
+    picture = cairo.ImageSurface.create_from_png(str(path))
+    stride, width = picture.get_stride(), picture.get_width()
+    points = bytes(picture.get_data())
+    return all(set(points[row * stride + 4 * (width - columns):row * stride + 4 * width]) == {255}
+               for row in range(picture.get_height()))
+
 
 # Chromium's own windows are wider than a phone.
 PHONE = """<!DOCTYPE html><iframe src="report.html" style="width: 390px; height: 844px; border: 0"></iframe>

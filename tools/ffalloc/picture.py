@@ -57,8 +57,19 @@ def raster(data, by):
     return surface
 
 
+def elide(context, words, width):
+    """The words; of what is wider than `width` an ellipsis stands for the middle."""
+    shown, kept = words, min(len(words), 300)
+    while len(shown) > 300 or context.text_extents(shown).x_advance > width:
+        kept -= 1
+        shown = f"{words[:kept - kept // 2]}…{words[len(words) - kept // 2:]}"
+    return shown
+
+
 def text(context, x, y, words, size=12, align=0.0, grey=0.2):
+    """A line that ends within the picture."""
     context.set_font_size(size)
+    words = elide(context, words, LEFT + WIDTH - x if align == 0 else LEFT + WIDTH)
     context.set_source_rgb(grey, grey, grey)
     extents = context.text_extents(words)
     context.move_to(x - extents.x_advance * align, y)
@@ -126,7 +137,7 @@ def draw_legend(context, data, by):
         context.set_source_rgb(*(part / 255 for part in colour))
         context.rectangle(LEFT, y - 10, 12, 12)
         context.fill()
-        text(context, LEFT + 20, y, words[:150])
+        text(context, LEFT + 20, y, words)
         y += LEGEND_LINE
 
 
@@ -136,7 +147,7 @@ def draw(context, data, by):
     context.select_font_face("sans-serif")
     process = data["process"] or {}
     name = " ".join(process.get("command", [])) or data["trace"]
-    text(context, LEFT, 24, name[:110], size=16)
+    text(context, LEFT, 24, name, size=16)
     mark = data["set_by"]
     site = site_name(data, mark["site"])
     text(context, LEFT, 46, f"smallest pool {data['min_pool']:,} bytes; its last is taken by "
