@@ -3,6 +3,7 @@
 
 import pathlib
 import re
+import signal
 import tempfile
 
 from support import CHILDREN, TestCase, need, run
@@ -57,6 +58,72 @@ class Misuse(TestCase):
             process = run([FAULT, fault])
             self.assert_ends_well(process)
             self.assertEqual(process.stderr, "")
+
+
+# Python: a file of the program under each number that was for standard error, then a double free.
+FILE = """
+import ctypes, os
+own = os.open({path!r}, os.O_CREAT | {flags})
+for number in {numbers}:
+    own == number or os.dup2(own, number)
+if {is_wrong}:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    block = ctypes.c_void_p(libc.malloc(5000))
+    libc.free(block)
+    libc.free(block)
+"""
+
+# Python: malloc_stats between two lines to the stream stderr.
+STREAM = """
+import ctypes
+libc = ctypes.CDLL(None)
+{prepare}
+stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+libc.fputs(b"before\\n", stderr)
+libc.malloc_stats()
+libc.fputs(b"after\\n", stderr)
+libc.fflush(None)
+"""
+
+
+class Descriptors(TestCase):
+    """Nothing is written to a file of the program's own."""
+
+    def file_after(self, flags, is_wrong, numbers="range(2, 1000)"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "file"
+            script = FILE.format(path=str(path), flags=flags, numbers=numbers, is_wrong=is_wrong)
+            process = run([need("python3"), "-c", script], FFALLOC_STATS="1")
+            self.assertEqual(process.returncode, -signal.SIGABRT if is_wrong else 0, process.stderr)
+            return path.read_text(), process.stderr
+
+    def test_the_report_goes_to_no_other_file(self):
+        self.assertEqual(self.file_after("os.O_RDWR", False), ("", ""))
+        self.assertEqual(self.file_after("os.O_WRONLY", False), ("", ""))
+
+    def test_a_message_goes_to_no_data(self):
+        self.assertEqual(self.file_after("os.O_RDWR", True), ("", ""))
+
+    def test_a_message_goes_where_the_program_has_moved_its_standard_error(self):
+        log, _ = self.file_after("os.O_WRONLY | os.O_APPEND", True, "[2]")
+        self.assertRegex(log, r"\Affalloc: double free of 0x\w+, .*\n\Z")
+
+    def test_the_copy_serves_where_the_number_is_another_files(self):
+        text, report = self.file_after("os.O_RDWR", False, "[2]")
+        self.assertEqual(text, "")
+        self.assertIn("high-water mark", report)
+
+    def test_malloc_stats_goes_to_the_stream(self):
+        setvbuf = "libc.setvbuf(ctypes.c_void_p.in_dll(libc, 'stderr'), None, 0, 65536)"
+        freopen = "libc.freopen({!r}, b'w', ctypes.c_void_p.in_dll(libc, 'stderr'))"
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "file"
+            for prepare in (setvbuf, freopen.format(str(path).encode()) + "; " + setvbuf):
+                process = run([need("python3"), "-c", STREAM.format(prepare=prepare)])
+                self.assert_ends_well(process)
+                text = process.stderr + (path.read_text() if path.exists() else "")
+                self.assertRegex(text, r"(?s)\Abefore\nffalloc: python.*high-water mark.*\nafter\n\Z")
 
 
 class Options(TestCase):
@@ -156,6 +223,16 @@ class Options(TestCase):
         process = run([FAULT], FFALLOC_STATS="1", FFALLOC_LOG="/nowhere/log")
         self.assertIn("cannot write FFALLOC_LOG=/nowhere/log", process.stderr)
         self.assertIn("high-water mark", process.stderr)
+
+    def test_a_log_that_cannot_be_written_is_told(self):
+        for log in ("9", "/dev/full", "/nowhere/log"):
+            for words in ([FAULT], ["sort", "/dev/null"]):
+                with self.subTest(log, program=words[0]):
+                    process = run(words, FFALLOC_STATS="1", FFALLOC_LOG=log)
+                    self.assert_ends_well(process)
+                    told = f"ffalloc: cannot write FFALLOC_LOG={log}: reporting here instead\n"
+                    self.assertTrue(process.stderr.startswith(told), process.stderr)
+                    self.assertEqual(process.stderr.count("high-water mark"), 1)
 
     def test_stats_count_what_the_program_does(self):
         report = self.stats_of(run([CHILDREN / "count"], FFALLOC_STATS="json"))

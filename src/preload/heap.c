@@ -48,14 +48,13 @@ void heap_start(void)
     if (heap.is_started)
         return;
     heap.is_started = true;
-    heap.has_stderr = os_is_open(2);
+    output_open(&heap.standard_error, 2);
     heap.page_size = os_page_size();
     struct os_start start = os_start();
     options_read(&heap.options, &start, heap_message);
     if (heap.options.is_passed_through)
         return;
-    bool has_report = heap.options.stats != STATS_NONE && !heap.options.log;
-    heap.report_descriptor = has_report ? os_keep(heap.options.log_descriptor) : -1;
+    heap_open_report();
     heap.watchers.valgrind = RUNNING_ON_VALGRIND && !heap.options.ignores_valgrind;
     heap.has_abort_on_error =
         heap.options.on_error == ON_ERROR_ABORT ||

@@ -26,6 +26,7 @@
 #include "inbox.h"
 #include "lock.h"
 #include "options.h"
+#include "output.h"
 
 /* Of a name that programs call. */
 #define EXPORT __attribute__((visibility("default")))
@@ -62,8 +63,9 @@ struct heap {
     size_t shard_size; /* bytes of each pool's memory, metadata included */
     size_t page_size;
     struct options options;
-    bool has_stderr;       /* descriptor 2 was open when the process started */
-    int report_descriptor; /* for the report at exit; many programs close theirs before */
+    struct output standard_error;
+    struct output report; /* at exit, by FFALLOC_LOG's number or the standard one; where it has no
+                             path */
     bool has_abort_on_error;
     _Alignas(8) uint64_t request_count; /* counted only for FFALLOC_FAIL; atomic, as the next */
     uint64_t call_count;                /* counted only for FFALLOC_CHECK */
@@ -282,8 +284,12 @@ void heap_check(struct shard *shard);
 
 /* report.c */
 void heap_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void heap_open_report(void);
 void heap_report(void);
-void heap_report_text(int descriptor);
+
+/* The report as text, for malloc_stats; its size in bytes is at most REPORT_SIZE. */
+#define REPORT_SIZE 2048
+void heap_report_text(char *text);
 
 /* Adds up the statistics of all shards in use; largest and smallest over all. Returns how many
  * shards there are. */

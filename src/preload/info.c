@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "next.h"
@@ -90,13 +91,21 @@ EXPORT struct mallinfo mallinfo(void)
     };
 }
 
+/* Like glibc's it goes to the stream, in order with what else is written there, and is no
+ * cancellation point. */
 EXPORT void malloc_stats(void)
 {
     void (*libc_malloc_stats)(void) = (void (*)(void))libc_function("malloc_stats");
+    char text[REPORT_SIZE];
+    int state;
     if (libc_malloc_stats)
         libc_malloc_stats();
-    if (heap.shard_count > 0)
-        heap_report_text(2);
+    if (heap.shard_count == 0)
+        return;
+    heap_report_text(text);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    fputs(text, stderr);
+    pthread_setcancelstate(state, NULL);
 }
 
 /* The elements of glibc's own report that mean something here, one heap for all shards. */

@@ -42,13 +42,24 @@ void os_prepare_barrier(void);
  */
 bool os_barrier(void);
 
-/* Writes all of `text` to a descriptor, in one call if it can. Keeps errno. */
-void os_write(int descriptor, const char *text, size_t length);
+/* Writes all of `text` to a descriptor, in one call if it can; false if it cannot. Keeps errno. */
+bool os_write(int descriptor, const char *text, size_t length);
 
 /* A descriptor that appends to a file, made if need be, closed at exec; -1 if it cannot. */
 int os_open_log(const char *path);
 void os_close(int descriptor);
-bool os_is_open(int descriptor);
+
+/* Which file a descriptor stands for. Keeps errno. */
+struct os_file {
+    uint64_t device;
+    uint64_t number; /* of all on the device */
+    bool is_open;
+};
+struct os_file os_file(int descriptor);
+
+/* Whether a line more does no harm there: it is open for writing only and no socket, or it is a
+ * terminal or the like. Keeps errno. */
+bool os_is_log(int descriptor);
 
 /* Another descriptor for the same file, with a number that programs do not use, closed at exec;
  * -1 if there is none. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,7 +89,7 @@ bool os_barrier(void)
     return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
-void os_write(int descriptor, const char *text, size_t length)
+bool os_write(int descriptor, const char *text, size_t length)
 {
     int saved = errno;
     while (length > 0) {
@@ -101,6 +102,7 @@ void os_write(int descriptor, const char *text, size_t length)
         length -= (size_t)written;
     }
     errno = saved;
+    return length == 0;
 }
 
 int os_open_log(const char *path)
@@ -113,12 +115,23 @@ void os_close(int descriptor)
     close(descriptor);
 }
 
-bool os_is_open(int descriptor)
+struct os_file os_file(int descriptor)
 {
     int saved = errno;
-    bool is_open = fcntl(descriptor, F_GETFD) >= 0;
+    struct stat status = {0};
+    bool is_open = fstat(descriptor, &status) == 0;
     errno = saved;
-    return is_open;
+    return (struct os_file){status.st_dev, status.st_ino, is_open};
+}
+
+bool os_is_log(int descriptor)
+{
+    int saved = errno;
+    struct stat status;
+    bool is_open = fstat(descriptor, &status) == 0;
+    bool is_write_only = is_open && (fcntl(descriptor, F_GETFL) & O_ACCMODE) == O_WRONLY;
+    errno = saved;
+    return is_open && (S_ISCHR(status.st_mode) || (is_write_only && !S_ISSOCK(status.st_mode)));
 }
 
 int os_keep(int descriptor)

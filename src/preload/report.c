@@ -17,8 +17,9 @@ void heap_message(const char *format, ...)
     if (length > (int)sizeof line - 2)
         length = sizeof line - 2;
     line[length] = '\n';
-    if (heap.has_stderr)
-        os_write(2, line, (size_t)length + 1);
+    int descriptor = output_for_message(&heap.standard_error);
+    if (descriptor >= 0)
+        os_write(descriptor, line, (size_t)length + 1);
 }
 
 static void add_stats(struct ffalloc_stats *total, const struct ffalloc_stats *stats)
@@ -188,18 +189,19 @@ static int format_json(char *text, size_t size, const struct report *report)
         stats->slack_total_size, 100.0 - percent(stats->largest_hole_size, stats->free_size));
 }
 
-static void write_report(int descriptor, enum stats_format format)
+static bool write_report(int descriptor, enum stats_format format)
 {
-    char text[2048];
+    char text[REPORT_SIZE];
     struct report report = report_now();
     int length = format == STATS_JSON ? format_json(text, sizeof text, &report)
                                       : format_text(text, sizeof text, &report);
-    os_write(descriptor, text, (size_t)length);
+    return descriptor >= 0 && os_write(descriptor, text, (size_t)length);
 }
 
-void heap_report_text(int descriptor)
+void heap_report_text(char *text)
 {
-    write_report(descriptor, STATS_TEXT);
+    struct report report = report_now();
+    format_text(text, REPORT_SIZE, &report);
 }
 
 /* FFALLOC_LOG with each %p replaced by the process's number. */
@@ -217,24 +219,42 @@ static void log_path(char *path, size_t size, const char *pattern)
     path[length] = '\0';
 }
 
-void heap_report(void)
+void heap_open_report(void)
 {
-    const struct options *options = &heap.options;
-    if (options->stats == STATS_NONE || heap.shard_count == 0)
+    if (heap.options.stats == STATS_NONE)
         return;
-    if (!options->log) {
-        if (heap.report_descriptor >= 0)
-            write_report(heap.report_descriptor, options->stats);
+    output_keep(&heap.standard_error);
+    heap.report = heap.standard_error;
+    if (heap.options.log_descriptor == 2)
         return;
-    }
+    output_open(&heap.report, heap.options.log_descriptor);
+    output_keep(&heap.report);
+}
+
+static bool is_reported_to_file(const struct options *options)
+{
     char path[4096];
     log_path(path, sizeof path, options->log);
     int descriptor = os_open_log(path);
-    if (descriptor < 0) {
-        heap_message("cannot write FFALLOC_LOG=%s: reporting here instead", path);
-        write_report(2, options->stats);
+    bool is_done = write_report(descriptor, options->stats);
+    if (descriptor >= 0)
+        os_close(descriptor);
+    return is_done;
+}
+
+void heap_report(void)
+{
+    const struct options *options = &heap.options;
+    char number[12];
+    if (options->stats == STATS_NONE || heap.shard_count == 0)
         return;
-    }
-    write_report(descriptor, options->stats);
-    os_close(descriptor);
+    if (options->log ? is_reported_to_file(options)
+                     : write_report(output_now(&heap.report), options->stats))
+        return;
+    if (!options->log && options->log_descriptor == 2)
+        return;
+    snprintf(number, sizeof number, "%d", options->log_descriptor);
+    heap_message("cannot write FFALLOC_LOG=%s: reporting here instead",
+                 options->log ? options->log : number);
+    write_report(output_for_message(&heap.standard_error), options->stats);
 }
