@@ -5,9 +5,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCES: [&str; 12] = [
-    "aligned", "blocks", "check", "check_index", "free", "index", "init", "large", "malloc", "pool",
-    "small", "walk",
+const SOURCES: [&str; 13] = [
+    "aligned", "blocks", "check", "check_index", "free", "grow", "index", "init", "large", "malloc",
+    "pool", "small", "walk",
 ];
 
 fn variable(name: &str) -> Option<String> {

@@ -50,6 +50,23 @@ typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,
  */
 typedef void *ffalloc_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
 
+/* A piece of memory. */
+struct ffalloc_piece {
+    void *start;
+    size_t size; /* bytes */
+};
+
+/*
+ * Called before a pool that grows uses more of its memory: to map it, to switch a bank on, to lift
+ * a protection. Opens all of the `count` pieces and returns true, or opens none and returns false:
+ * the pool stays as it is, and the request is served from what is open, or refused. Each piece
+ * begins and ends on a multiple of open_unit and is named once; one is of the blocks, the others,
+ * before it, are of the metadata. Nothing else of the memory is ever touched. The hook must not
+ * call the pool, which in ffalloc_init_with is not one yet.
+ */
+typedef bool ffalloc_on_open(struct ffalloc_pool *pool, const struct ffalloc_piece *pieces,
+                             unsigned count);
+
 /* A zeroed config means the defaults. */
 struct ffalloc_config {
     size_t granule; /* bytes: 8, 16, 32, ... 4096; 0: 16 where pointers have 64 bits, else 8 */
@@ -57,6 +74,13 @@ struct ffalloc_config {
                        does not clear what was never handed out */
     ffalloc_on_error *on_error;                 /* NULL: a wrong pointer is ignored */
     ffalloc_on_out_of_memory *on_out_of_memory; /* NULL: the request fails */
+    ffalloc_on_open *on_open; /* NULL: all of the memory can be used from the start. Else the pool
+                                 grows, and no block lies elsewhere than if it were all open; see
+                                 FFALLOC_GROWTH in choices.h */
+    size_t open_unit;         /* bytes, with on_open: a power of two, at least the granule and 64 */
+    size_t open_step; /* bytes, with on_open: at first, and then at a time, so much is opened
+                         for blocks, or an eighth of what is open if that is more, or what
+                         a request needs; less if the hook refuses that */
 };
 
 /*
@@ -64,9 +88,23 @@ struct ffalloc_config {
  * start; nothing else is ever used. `memory` may have any alignment; up to 15 bytes and part of
  * a granule are lost if it has less than the granule's.
  *
- * Returns NULL if and only if not one granule fits, or the granule is not a power of two from
- * 8 to 4096. A pool uses at most 2^32 leaves of the machine word's number of granules (4 TiB
- * at granule 16 and 64 bits), with FFALLOC_SMALL and 32 bits 65,534 granules, and leaves the rest
+ * With `on_open` the pool may become as large as `memory` allows, and `memory` is aligned up to
+ * `open_unit`. Where banks of memory are powered one by one:
+ *
+ *     static bool power(struct ffalloc_pool *pool, const struct ffalloc_piece *pieces, unsigned
+ * count)
+ *     {
+ *         for (unsigned i = 0; i < count; i++)
+ *             power_on(pieces[i].start, pieces[i].size);
+ *         return true;
+ *     }
+ *     struct ffalloc_config config = {.on_open = power, .open_unit = 4096, .open_step = 4096};
+ *     pool = ffalloc_init_with(banks, sizeof banks, &config);
+ *
+ * Returns NULL if and only if not one granule fits (with `on_open`, not one unit of them), the hook
+ * refuses the first unit, the granule is not a power of two from 8 to 4096, or the unit is none as
+ * it must be. A pool uses at most 2^32 leaves of the machine word's number of granules (4 TiB at
+ * granule 16 and 64 bits), with FFALLOC_SMALL and 32 bits 65,534 granules, and leaves the rest
  * alone.
  *
  * Steps: clears the metadata, 3.8 % of the pool at granule 8; with `is_zeroed` a few hundred.

@@ -10,6 +10,7 @@
  * same whatever the word.
  */
 #include "calls.h"
+#include "grow.h"
 
 #if !FFALLOC_SMALL
 
@@ -204,9 +205,13 @@ static size_t aligned_fit(struct ffalloc_pool *pool, size_t count, size_t alignm
 void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size)
 {
     size_t count = granules_for(pool, size);
+    size_t alignment_granules = alignment >> pool->granule_log2;
     note_request(pool, size);
+    pool_opens_aligned(pool, count, alignment_granules);
     size_t hole;
-    size_t at = aligned_fit(pool, count, alignment >> pool->granule_log2, &hole);
+    size_t at = aligned_fit(pool, count, alignment_granules, &hole);
+    if (at == NOT_FOUND && pool_opens_fit(pool, count, alignment_granules))
+        at = aligned_fit(pool, count, alignment_granules, &hole);
     if (at == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
     size_t leaf = leaf_of(at);

@@ -45,7 +45,8 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
 void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
                          enum ffalloc_error kind);
 
-/* Counts a request that cannot be served, and tells so; returns what the hook does, or NULL. */
+/* Ends a call that found no hole: opens more of a pool that grows and serves it from there, but for
+ * an aligned request; else counts it, and returns what on_out_of_memory does, or NULL. */
 void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment);
 
 #if !FFALLOC_SMALL

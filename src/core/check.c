@@ -7,6 +7,7 @@
  */
 #include "audit.h"
 #include "choices.h"
+#include "grow.h"
 #include "map.h"
 
 bool ffalloc_require(struct audit *audit, bool holds, const char *rule, size_t granule)
@@ -24,6 +25,21 @@ static bool check_sentinel(struct audit *audit)
     return ffalloc_require(audit, (last->used | bits_below(end)) == SIZE_MAX, "M1", end) &&
            ffalloc_require(audit, (last->starts & ~bits_below(end)) == bit_of(end), "M1", end) &&
            ffalloc_require(audit, pool->high_water_granules <= end, "C2", end);
+}
+
+static bool check_growth(struct audit *audit)
+{
+#if FFALLOC_GROWTH
+    const struct ffalloc_pool *pool = audit->pool;
+    if (pool->is_growing) {
+        const struct growth *growth = growth_of(pool);
+        size_t odd = bytes_of(pool, pool->granule_count) & (growth->unit - 1);
+        return ffalloc_require(audit, !odd && pool->granule_count <= growth->most_granules, "G1",
+                               pool->granule_count);
+    }
+#endif
+    (void)audit;
+    return true;
 }
 
 /* M3 for the run that begins at `leaf`; sets `length` to the run's. `is_used` tells what the
@@ -123,8 +139,8 @@ static bool check_blocks(struct audit *audit)
 bool ffalloc_check(const struct ffalloc_pool *pool, struct ffalloc_fault *fault)
 {
     struct audit audit = {pool, {NULL, 0}};
-    bool is_sound = check_sentinel(&audit) && check_leaves(&audit) && check_blocks(&audit) &&
-                    ffalloc_check_index(&audit);
+    bool is_sound = check_sentinel(&audit) && check_growth(&audit) && check_leaves(&audit) &&
+                    check_blocks(&audit) && ffalloc_check_index(&audit);
     if (!is_sound && fault)
         *fault = audit.fault;
     return is_sound;

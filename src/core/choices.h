@@ -17,6 +17,9 @@
  * elsewhere. With 32-bit words a pool has 65,534 granules at most (512 KiB at granule 8, 1 MiB at
  * 16), and leaves memory beyond them unused.
  *
+ * FFALLOC_GROWTH: 1 allows pools that grow (on_open of struct ffalloc_config), 0 makes
+ * ffalloc_init_with return NULL for one. Default: 1 with 64-bit pointers, else 0.
+ *
  * FFALLOC_TRACE_ALLOC(pool, block, size): a block was placed for a request of `size` bytes.
  * FFALLOC_TRACE_FREE(pool, block): a block is freed.
  * FFALLOC_TRACE_RESIZE(pool, block, size): a block has another size, in place.
@@ -32,6 +35,8 @@
 #ifndef FFALLOC_CORE_CHOICES_H
 #define FFALLOC_CORE_CHOICES_H
 
+#include <stdint.h>
+
 #ifdef FFALLOC_CONFIG_FILE
 #include FFALLOC_CONFIG_FILE
 #endif
@@ -44,6 +49,13 @@
 #endif
 #ifndef FFALLOC_SMALL
 #define FFALLOC_SMALL 0
+#endif
+#ifndef FFALLOC_GROWTH
+#if UINTPTR_MAX > 0xffffffff
+#define FFALLOC_GROWTH 1
+#else
+#define FFALLOC_GROWTH 0
+#endif
 #endif
 #ifndef FFALLOC_TRACE_ALLOC
 #define FFALLOC_TRACE_ALLOC(pool, block, size) ((void)0)

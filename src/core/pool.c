@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The public calls but malloc and free, and what all of them share. */
 #include "calls.h"
+#include "grow.h"
 #include "memory.h"
 
 void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
@@ -38,6 +39,8 @@ void ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)
 
 void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 {
+    if (alignment <= bytes_of(pool, 1) && pool_opens(pool, granules_for(pool, size)))
+        return ffalloc_malloc(pool, size);
     pool->failed_count++;
     FFALLOC_TRACE_FAIL(pool, size);
     note_request(pool, size);
@@ -71,10 +74,13 @@ void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t 
                                           : ffalloc_alloc_aligned(pool, alignment, size);
 }
 
-/* Grows the block that ends at `end` by `more` granules if the hole there has as many. */
+/* Grows the block that ends at `end` by `more` granules if the hole there has as many, or can have:
+ * one that ends with the pool. */
 static bool grow(struct ffalloc_pool *pool, size_t start, size_t end, size_t more)
 {
     size_t hole_end = map_hole_end(pool, end);
+    if (hole_end == pool->granule_count && pool_opens(pool, more))
+        hole_end = pool->granule_count;
     if (hole_end - end < more)
         return false;
     ffalloc_blocks_cut(pool, start, end, hole_end, more);

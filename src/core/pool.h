@@ -55,6 +55,8 @@
  *   C2  high_water_granules is not below the end of the highest block.
  *   C3  alloc_count is at least the number of blocks.
  *   C4  quick_size is at most largest_request_size, and most_quick_size.
+ * Growth
+ *   G1  A pool that grows has whole units of granules (grow.h), and at most most_granules.
  */
 #ifndef FFALLOC_CORE_POOL_H
 #define FFALLOC_CORE_POOL_H
@@ -130,7 +132,8 @@ struct ffalloc_pool {
     size_t granule_count;
     uint8_t granule_log2;     /* bytes */
     uint8_t level_count;      /* of the tree, in use: the top level has at most FANOUT nodes */
-    uint8_t is_zeroed;        /* granules from high_water_granules on read as zero */
+    uint8_t is_zeroed : 1;    /* granules from high_water_granules on read as zero */
+    uint8_t is_growing : 1;   /* grow.h */
     uint8_t page_level_count; /* in use: more when a higher page is; 0 if there are none */
     uint32_t failed_count;
     size_t granted_granules; /* ever, by all requests together */

@@ -9,6 +9,7 @@
  */
 #include "audit.h"
 #include "calls.h"
+#include "grow.h"
 
 #if FFALLOC_SMALL
 
@@ -168,14 +169,25 @@ __attribute__((noinline)) static size_t find_hole(const struct ffalloc_pool *poo
     return NOT_FOUND;
 }
 
+/* The hole that the rule finds, or NOT_FOUND. */
+static size_t find_by_rule(const struct ffalloc_pool *pool, size_t count, size_t mask)
+{
+    size_t hole = NOT_FOUND;
+    for (unsigned step = 1; step <= (mask ? 3 : 1) && hole == NOT_FOUND; step++)
+        hole = find_hole(pool, count, mask, step);
+    return hole;
+}
+
 void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t size)
 {
     size_t count = granules_for(pool, size);
     note_request(pool, size);
     size_t mask = (alignment - 1) >> pool->granule_log2;
-    size_t hole = NOT_FOUND;
-    for (unsigned step = 1; step <= (mask ? 3 : 1) && hole == NOT_FOUND; step++)
-        hole = find_hole(pool, count, mask, step);
+    if (mask)
+        pool_opens_aligned(pool, count, mask + 1);
+    size_t hole = find_by_rule(pool, count, mask);
+    if (hole == NOT_FOUND && mask && pool_opens_fit(pool, count, mask + 1))
+        hole = find_by_rule(pool, count, mask);
     if (hole == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
     size_t at = align_up(pool, hole, mask);
