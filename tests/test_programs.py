@@ -144,6 +144,29 @@ class Contract(TestCase):
     def test_memory_goes_back_and_fresh_memory_is_not_touched(self):
         self.assert_ends_well(run([CHILDREN / "residence"]))
 
+    def check_zeroed(self, case, **settings):
+        process = run([CHILDREN / "zeroed", case], **settings)
+        if process.returncode == 77:
+            self.skipTest(process.stdout)
+        self.assert_ends_well(process)
+
+    def test_calloc_is_zero_at_every_size_at_which_its_way_changes(self):
+        for variables in ({}, {"FFALLOC_POOL": "128M"}):
+            self.check_zeroed("sizes", **variables)
+
+    def test_calloc_is_zero_where_memory_was_locked(self):
+        self.check_zeroed("locked")
+        self.check_zeroed("lockall", FFALLOC_POOL="64M")
+
+    def test_calloc_is_zero_whatever_madvise_answers(self):
+        for case in ("refused", "quiet"):
+            for variables in ({}, {"FFALLOC_POOL": "128M"}):
+                with self.subTest(case, **variables):
+                    self.check_zeroed(case, **variables)
+
+    def test_what_lies_around_holes_stays_as_they_are_given_back(self):
+        self.check_zeroed("holes")
+
     def test_what_the_first_pool_cannot_serve_the_next_one_does(self):
         self.assert_ends_well(run([CHILDREN / "spill"]))
 
@@ -222,6 +245,10 @@ class ThirtyTwoBits(TestCase):
 
     def test_memory_goes_back(self):
         self.assert_ends_well(run([CHILDREN / "residence-32"], preload=self.LIBRARY))
+
+    def test_calloc_is_zero(self):
+        for case in ("sizes", "quiet"):
+            self.assert_ends_well(run([CHILDREN / "zeroed-32", case], preload=self.LIBRARY))
 
     def test_the_pool_is_exact(self):
         def run_in(size):

@@ -22,8 +22,9 @@ void *os_reserve(size_t size);
 /* Gives a reservation, or part of one, back. Whole pages. */
 void os_release(void *address, size_t size);
 
-/* Gives the memory of these whole pages back; they read as zero from then on. Keeps errno. */
-void os_purge(void *address, size_t size);
+/* Gives the memory of these whole pages back; they read as zero from then on. False if the system
+ * refuses, for locked pages for one: then they may hold what they held. Keeps errno. */
+bool os_purge(void *address, size_t size);
 
 /* Makes whole pages of a reservation read-only, or writable again. */
 void os_protect(void *address, size_t size, bool is_read_only);

@@ -44,11 +44,12 @@ void os_release(void *address, size_t size)
         munmap(address, size);
 }
 
-void os_purge(void *address, size_t size)
+bool os_purge(void *address, size_t size)
 {
     int saved = errno;
-    madvise(address, size, MADV_DONTNEED);
+    bool is_done = madvise(address, size, MADV_DONTNEED) == 0;
     errno = saved;
+    return is_done;
 }
 
 void os_protect(void *address, size_t size, bool is_read_only)

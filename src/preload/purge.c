@@ -25,6 +25,16 @@
 #define SHRINK     ((size_t)48 << 20)
 #define GROWTH     ((size_t)4 << 20)
 
+/* Whether whole pages read as zero now. Some systems answer that they gave them back, and did
+ * nothing (old qemu-user, sandboxes that refuse quietly): so a byte tells, too. What the system
+ * refuses is cleared where it is, for it may be locked there by the program. */
+static bool is_cleared_by_purge(unsigned char *pages, size_t size)
+{
+    volatile unsigned char *first = pages;
+    *first = 1;
+    return os_purge(pages, size) && *first == 0;
+}
+
 void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end)
 {
     uintptr_t page_mask = heap.page_size - 1;
@@ -39,7 +49,8 @@ void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end)
         return;
     }
     memset(block, 0, start - (uintptr_t)block);
-    os_purge((void *)start, end - start);
+    if (!is_cleared_by_purge((unsigned char *)start, end - start))
+        memset((void *)start, 0, end - start);
     memset((void *)end, 0, (uintptr_t)block + size - end);
 }
 
@@ -59,8 +70,7 @@ static bool purge_hole(void *context, const struct ffalloc_block *hole)
                                       : ((uintptr_t)purge->touched_end + page_mask) & ~page_mask;
     if (hole->is_used || start >= end)
         return true;
-    os_purge((void *)start, end - start);
-    purge->has_purged = true;
+    purge->has_purged |= os_purge((void *)start, end - start);
     return true;
 }
 
