@@ -109,6 +109,52 @@ class Usage(ToolCase):
             self.assertEqual(done.returncode, 125 if is_size else 2, byte)
 
 
+class Alignments(ToolCase):
+    """Pools begin at one remainder of every alignment up to 2 MiB: what size says holds in each run."""
+
+    PROGRAM = """
+        #include <stdio.h>
+        #include <stdlib.h>
+        static unsigned state = 1;
+        static unsigned draw(unsigned limit) { state = state * 1103515245u + 12345u; return state / 65536 % limit; }
+        int main(int count, char **words)
+        {
+            static void *blocks[100];
+            int failed = 0;
+            for (int i = 0; i < 3000; i++) {
+                unsigned at = draw(100);
+                if (blocks[at]) { free(blocks[at]); blocks[at] = NULL; }
+                else failed += posix_memalign(&blocks[at], (size_t)16 << draw(atoi(words[count - 1])), draw(3000) + 1) != 0;
+            }
+            printf("%d\\n", failed);
+            return 0;
+        }"""
+
+    def compiled(self):
+        source, program = self.folder / "aligned.c", self.folder / "aligned"
+        source.write_text(self.PROGRAM)
+        subprocess.run([need("gcc"), "-w", "-O1", source, "-o", program], check=True)
+        return program
+
+    def test_the_pool_is_exact_in_every_run(self):
+        program = self.compiled()
+        for log2 in (13, 16, 21):
+            words = [program, f"{log2 - 3}"]
+            trace = self.record(*words, name=f"{log2}")
+            self.assertEqual(self.object("replay", "--json", trace)["as_recorded"], "yes")
+            pool = self.object("size", "--json", trace)["min_pool"]
+            for less, has_failed in ((0, False), (1, True)):
+                for _ in range(6):
+                    failed = int(self.tool("run", f"--pool={pool - less}", "--", *words).stdout)
+                    self.assertEqual(failed > 0, has_failed, f"2^{log2} in {pool} less {less}")
+
+    def test_larger_ones_are_told(self):
+        program = self.compiled()
+        for log2, is_told in ((21, False), (24, True)):
+            text = self.tool("run", "-s", "--", program, f"{log2 - 3}").stderr
+            self.assertEqual("above 2 MiB" in text, is_told, text)
+
+
 class Sites(ToolCase):
     """Each exported function that allocates or frees is recorded with its caller."""
 

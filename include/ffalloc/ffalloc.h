@@ -141,7 +141,8 @@ void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size);
  * power of two. A few steps for 1 and 2; step 3 looks at every hole that is large enough.
  *
  * Alignment is of the address, so equal offsets in two pools need blocks that begin at the same
- * remainder of the alignment (ffalloc_metadata_size says where they begin).
+ * remainder of the alignment (ffalloc_metadata_size says where they begin; in libffalloc.so that is
+ * a multiple of 2 MiB).
  */
 void *ffalloc_aligned_alloc(struct ffalloc_pool *pool, size_t alignment, size_t size);
 

@@ -24,6 +24,13 @@ static void *aligned_refused(const char *call, size_t alignment, size_t size)
                                         : aligned_long(call, alignment, size);
 }
 
+/* For the report: where such blocks lie differs from run to run. */
+static inline void note_alignment(size_t alignment)
+{
+    if (!likely(alignment <= LARGEST_FIXED_ALIGNMENT))
+        heap.has_large_alignment = true;
+}
+
 static inline void *serve_aligned(const char *call, size_t alignment, size_t size)
 {
     heap_call = call;
@@ -42,6 +49,7 @@ __attribute__((noinline)) static void *aligned_plainly(const char *call, size_t 
 __attribute__((always_inline)) static inline void *aligned(const char *call, size_t alignment,
                                                            size_t size)
 {
+    note_alignment(alignment);
     if (heap_is_plain_and_single())
         return aligned_plainly(call, alignment, size);
     if (!heap.watchers.valgrind)
@@ -90,6 +98,7 @@ EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
+    note_alignment(alignment);
     if (heap_is_plain_and_single())
         return posix_memalign_plainly(result, alignment, size);
     if (!heap.watchers.valgrind)

@@ -29,13 +29,13 @@ bool heap_is_ready(struct shard *shard)
         .on_out_of_memory = heap_on_out_of_memory,
     };
     size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
-    size_t skip = -metadata_size & (heap.page_size - 1);
-    shard->start = heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2);
-    struct ffalloc_pool *pool = ffalloc_init_with(shard->start + skip, heap.shard_size, &config);
+    shard->start = heap_pool_start(heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2),
+                                   metadata_size);
+    struct ffalloc_pool *pool = ffalloc_init_with(shard->start, heap.shard_size, &config);
     if (!pool)
         return false;
     shard->frees_to_look = FREES_TO_LOOK;
-    shard->poisoned_end = shard->start + skip + metadata_size;
+    shard->poisoned_end = shard->start + metadata_size;
     annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, shard->poisoned_end,
                     heap.shard_size - metadata_size);
     ffalloc_pools[shard - heap.shards] = pool;

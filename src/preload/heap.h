@@ -44,13 +44,17 @@ struct shard {
     unsigned turn;               /* how often the lock was taken: see lock.h */
     unsigned frees_to_look;      /* calls of free until heap_look; 0: 2^32 */
     struct ffalloc_pool *pool;   /* NULL until first used */
-    unsigned char *start;        /* of the shard's part of the arena */
+    unsigned char *start;        /* of the pool's memory */
     size_t freed_size;           /* bytes ever freed, as of the last time that counted (purge.c) */
     size_t most_used;            /* bytes, of the looks since less was in use (purge.c) */
     size_t high_water_size;      /* bytes, when memory was last given back */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
     struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));
+
+/* Pools begin at the same remainder of every alignment up to this, in every run: then blocks of
+ * such alignments lie at the same offsets. */
+#define LARGEST_FIXED_ALIGNMENT ((size_t)2 << 20)
 
 struct heap {
     bool is_started;
@@ -62,6 +66,8 @@ struct heap {
     size_t arena_size;
     size_t shard_size; /* bytes of each pool's memory, metadata included */
     size_t page_size;
+    size_t blocks_alignment;  /* the first block of each pool lies at a multiple of it */
+    bool has_large_alignment; /* a request asked for one above LARGEST_FIXED_ALIGNMENT */
     struct options options;
     struct output standard_error;
     struct output report; /* at exit, by FFALLOC_LOG's number or the standard one; where it has no
@@ -242,6 +248,12 @@ static inline size_t heap_peek(const struct shard *shard, const void *block)
         return 0;
     size_t size = peek_usable_size(pool, block);
     return turn_is_still(&shard->turn, turn) ? size : 0;
+}
+
+/* Where a pool begins in memory from `base` on, so that its blocks do at heap.blocks_alignment. */
+static inline unsigned char *heap_pool_start(unsigned char *base, size_t metadata_size)
+{
+    return base + (-((uintptr_t)base + metadata_size) & (heap.blocks_alignment - 1));
 }
 
 /* reserve.c: reserves the arena and sets what describes it; no shard if nothing can be had. */

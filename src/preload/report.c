@@ -111,14 +111,19 @@ static struct report report_now(void)
     return report;
 }
 
+/* What the promise of one size leaves out. */
+#define ALIGNMENT_NOTE                                                                             \
+    ";\n                   another run may need another: alignments above 2 MiB were asked for"
+
 static int format_least(char *text, size_t size, const struct report *report)
 {
     struct size_text a;
     if (report->least_size)
         return snprintf(text, size,
-                        "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu%s\n",
+                        "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu%s%s\n",
                         report->least_size, person(&a, report->least_size), report->least_size,
-                        heap.options.pool_device ? heap.options.pool_device : "");
+                        heap.options.pool_device ? heap.options.pool_device : "",
+                        heap.has_large_alignment ? ALIGNMENT_NOTE : "");
     if (report->stats.failed_count)
         return snprintf(text, size, "%zu request%s failed: what this run needs is not known\n",
                         report->stats.failed_count, report->stats.failed_count == 1 ? "" : "s");
@@ -131,7 +136,7 @@ static int format_text(char *text, size_t size, const struct report *report)
 {
     const struct ffalloc_stats *stats = &report->stats;
     struct size_text a, b, c, d, e, f, g;
-    char least[160];
+    char least[240];
     format_least(least, sizeof least, report);
     return snprintf(
         text, size,

@@ -15,6 +15,29 @@
 
 #define MOST_LOG2 (sizeof(size_t) == 8 ? 42 : 31)
 
+/* Where the blocks begin: so far that no alignment but an absurd one knows the difference. */
+#define BLOCKS_ALIGNMENT ((size_t)1 << 30)
+
+/* Memory for a pool of `size` bytes; returns where the pool begins, or NULL. */
+static unsigned char *reserve(struct replay *replay, size_t size)
+{
+    size_t metadata_size = ffalloc_metadata_size(size, replay->granule);
+    size_t reserved_size = size + BLOCKS_ALIGNMENT;
+    void *reserved =
+        mmap(NULL, reserved_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (reserved == MAP_FAILED)
+        return NULL;
+    replay->memory = reserved;
+    replay->memory_size = reserved_size;
+    uintptr_t start = (uintptr_t)reserved;
+    start += -(start + metadata_size) & (BLOCKS_ALIGNMENT - 1);
+    uintptr_t first = start & ~(uintptr_t)(REPLAY_PAGE - 1);
+    if (mprotect((void *)first, start + size - first, PROT_READ | PROT_WRITE) == 0)
+        return (unsigned char *)start;
+    munmap(reserved, reserved_size);
+    return NULL;
+}
+
 bool replay_open(struct replay *replay, uint64_t size, size_t granule)
 {
     *replay = (struct replay){.granule = granule, .hash = HASH_START};
@@ -22,21 +45,16 @@ bool replay_open(struct replay *replay, uint64_t size, size_t granule)
         replay->granule_log2++;
     bool is_asked = size != 0;
     size = is_asked ? size : (uint64_t)1 << MOST_LOG2;
-    if (size > SIZE_MAX / 2)
+    if (size > SIZE_MAX / 2 || ffalloc_metadata_size((size_t)size, granule) == 0)
         return false;
-    for (;; size /= 2) {
-        replay->memory_size = (size_t)size + 2 * REPLAY_PAGE;
-        replay->memory = mmap(NULL, replay->memory_size, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (replay->memory != MAP_FAILED)
-            break;
+    unsigned char *start;
+    while (!(start = reserve(replay, (size_t)size))) {
         if (is_asked || size < 1 << 20)
             die(STATUS_FAILED, "cannot reserve %s of address space: %s", person(size),
                 strerror(errno));
+        size /= 2;
     }
-    size_t metadata_size = ffalloc_metadata_size((size_t)size, granule);
     struct ffalloc_config config = {.granule = granule, .is_zeroed = true};
-    unsigned char *start = (unsigned char *)replay->memory + (-metadata_size & (REPLAY_PAGE - 1));
     replay->pool = ffalloc_init_with(start, (size_t)size, &config);
     if (!replay->pool) {
         munmap(replay->memory, replay->memory_size);

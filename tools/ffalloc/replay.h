@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The calls of a trace, made again to the shipped core, in one pool. Blocks are placed where the
- * program's were: they begin on a page, as in libffalloc.so. Their contents are not touched.
+ * program's were: the first lies at a multiple of 1 GiB, and so of the 2 MiB of libffalloc.so.
+ * Their contents are not touched.
  */
 #ifndef FFALLOC_TOOLS_REPLAY_H
 #define FFALLOC_TOOLS_REPLAY_H
@@ -14,6 +15,9 @@
 #include "trace.h"
 
 #define REPLAY_PAGE 4096u
+
+/* Blocks aligned to this and less lie at the recorded run's offsets. */
+#define REPLAY_LARGEST_ALIGNMENT ((uint64_t)2 << 20)
 
 struct replay_block {
     unsigned char *address; /* NULL: not live, or its request failed */
