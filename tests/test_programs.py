@@ -105,6 +105,17 @@ class RealPrograms(TestCase):
         self.assert_same([CHILDREN / "lifecycle", CHILDREN / "libplugin.so"], FFALLOC_CHECK="997")
 
 
+class Keys(TestCase):
+    def test_a_program_has_all_keys_for_threads(self):
+        for case in ("pthread", "tss"):
+            self.assert_same([CHILDREN / "keys", case])
+            self.assert_same([CHILDREN / "keys", case], FFALLOC_POOL="16M")
+
+    def test_a_thread_that_ends_leaves_its_pool_to_the_next(self):
+        process = run([CHILDREN / "keys", "sequence"], FFALLOC_STATS="json")
+        self.assertEqual(self.stats_of(process)["pools"], 2)
+
+
 class Contract(TestCase):
     def test_glibc_keeps_the_rules_as_written(self):
         self.assert_ends_well(run([CHILDREN / "contract"], preload=None))

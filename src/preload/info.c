@@ -144,11 +144,12 @@ EXPORT int malloc_trim(size_t pad)
     return libc_malloc_trim ? libc_malloc_trim(pad) : heap_trim();
 }
 
-/* There is nothing to tune: glibc's options are accepted and have no effect. */
+/* There is nothing to tune: glibc's options are accepted and have no effect. It answers 1 to those
+ * that it does not know, too, and 0 only to a size that is too large for its fast bins. */
 EXPORT int mallopt(int option, int value)
 {
     int (*libc_mallopt)(int, int) = (int (*)(int, int))libc_function("mallopt");
     if (libc_mallopt)
         return libc_mallopt(option, value);
-    return option == 1 || (option <= -1 && option >= -8);
+    return option != M_MXFAST || (size_t)value <= 80 * sizeof(size_t) / 4;
 }

@@ -3,10 +3,13 @@
 #include <pthread.h>
 
 #include "heap.h"
+#include "keys.h"
 #include "record.h"
 
-static pthread_key_t exit_key;
-static bool has_exit_key;
+static void enter_home(struct shard *home)
+{
+    __atomic_fetch_add(&home->inbox.reader_count, 1, __ATOMIC_RELAXED);
+}
 
 static void leave_home(void *home)
 {
@@ -21,15 +24,18 @@ static struct shard *find_home(void)
         if (__atomic_load_n(&heap.shards[i].inbox.reader_count, __ATOMIC_RELAXED) <
             __atomic_load_n(&home->inbox.reader_count, __ATOMIC_RELAXED))
             home = &heap.shards[i];
-    __atomic_fetch_add(&home->inbox.reader_count, 1, __ATOMIC_RELAXED);
+    enter_home(home);
     heap_lock(home);
     bool has_pool = heap_is_ready(home);
     heap_unlock(home);
-    home = has_pool ? home : &heap.shards[0];
+    if (!has_pool) {
+        leave_home(home);
+        home = &heap.shards[0];
+        enter_home(home);
+    }
     heap_home = home;
     heap_set_plain_home();
-    if (has_exit_key)
-        pthread_setspecific(exit_key, home);
+    keys_set(home);
     return home;
 }
 
@@ -87,7 +93,8 @@ static void end_fork_in_child(void)
 
 void heap_start_threads(void)
 {
-    has_exit_key = pthread_key_create(&exit_key, leave_home) == 0;
+    if (heap.shard_count > 1)
+        keys_start(leave_home);
     os_prepare_barrier();
     pthread_atfork(prepare_fork, end_fork_in_parent, end_fork_in_child);
 }

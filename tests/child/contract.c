@@ -192,7 +192,24 @@ static void check_info(void)
     CHECK(strncmp(text, "<malloc version=\"1\">", 20) == 0 && strstr(text, "</malloc>"));
     free(text);
     CHECK(malloc_info(1, stdout) == EINVAL);
-    CHECK(mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1);
+    static const int options[] = {M_TRIM_THRESHOLD,
+                                  M_TOP_PAD,
+                                  M_MMAP_THRESHOLD,
+                                  M_MMAP_MAX,
+                                  M_CHECK_ACTION,
+                                  M_PERTURB,
+                                  M_ARENA_TEST,
+                                  M_ARENA_MAX,
+                                  M_NLBLKS,
+                                  M_GRAIN,
+                                  M_KEEP,
+                                  0,
+                                  -9,
+                                  12345};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        CHECK(mallopt(options[i], 0) == 1 && mallopt(options[i], 1 << 20) == 1);
+    CHECK(mallopt(M_MXFAST, 0) == 1 && mallopt(M_MXFAST, 20 * sizeof(size_t)) == 1);
+    CHECK(mallopt(M_MXFAST, 20 * sizeof(size_t) + 1) == 0 && mallopt(M_MXFAST, -1) == 0);
     malloc_trim(0);
 }
 
