@@ -125,6 +125,12 @@ class Install(TestCase):
             self.skipTest("the command was not built")
         self.try_the_command(command)
 
+    def test_gdb_loads_its_commands_from_a_prefix(self):
+        [script] = self.prefix.glob("share/ffalloc/gdb_commands.py")
+        self.assertIn("`PREFIX/share/ffalloc/gdb_commands.py`", (support.SOURCE / "README.md").read_text())
+        text = self.run_words(need("gdb"), "-q", "-batch", "-ex", f"source {script}", "-ex", "help ff")
+        self.assertIn("ff heap", text)
+
     def test_what_is_there(self):
         names = {str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*") if path.is_file()}
         for ending in ("include/ffalloc/ffalloc.h", "include/ffalloc/arena.h", "include/ffalloc/pmr.hpp",
