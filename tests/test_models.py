@@ -42,15 +42,12 @@ class Models(unittest.TestCase):
     def test_a_slot_that_is_not_emptied_is_found(self):
         self.assert_found(INBOX, "slots[head % SLOTS] = 0;", "skip;")
 
-    def test_a_sleep_without_a_barrier_is_found(self):
-        self.assert_found(LOCK, "drain(i); i++", "i++")
+    def test_a_sleep_that_does_not_end_by_itself_is_found(self):
+        self.assert_found(LOCK, ":: timeout -> is_asleep[_pid] = 0", "")
 
-    def test_a_sleep_without_another_try_is_found(self):
-        self.assert_found(LOCK, "od;\n            try(is_mine);", "od;")
-
-    def test_a_second_sleep_that_is_not_told_is_found(self):
-        once = "if :: i == THREADS -> skip :: else -> sleepers = 1 fi;"
-        self.assert_found(LOCK, "            sleepers = 1;", once)
+    def test_a_lock_that_is_not_taken_at_once_is_found(self):
+        take = "if :: state == 0 -> state = 1; got = 1 :: else -> got = 0 fi"
+        self.assert_found(LOCK, f"atomic {{ {take} }}", take)
 
     def test_a_look_while_the_lock_is_held_is_found(self):
         self.assert_found(TURN, ":: state == 0 ->\n            if", ":: true ->\n            if")

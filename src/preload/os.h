@@ -29,19 +29,11 @@ bool os_purge(void *address, size_t size);
 /* Makes whole pages of a reservation read-only, or writable again. */
 void os_protect(void *address, size_t size, bool is_read_only);
 
-/* Sleeps while *word is `value`, or less long: a millisecond if brief. Keeps errno. */
-void os_wait(unsigned *word, unsigned value, bool is_brief);
+/* Sleeps while *word is `value`, for a millisecond at most. Keeps errno. */
+void os_wait(unsigned *word, unsigned value);
 
 /* Wakes one thread that sleeps on `word`. Keeps errno. */
 void os_wake(unsigned *word);
-
-/* To be called once before os_barrier, also for what is forked, while there is one thread: with
- * more it takes milliseconds. Keeps errno. */
-void os_prepare_barrier(void);
-
-/* Makes every thread of the process pass a memory barrier; false if the system cannot. Keeps errno.
- */
-bool os_barrier(void);
 
 /* Writes all of `text` to a descriptor, in one call if it can; false if it cannot. Keeps errno. */
 bool os_write(int descriptor, const char *text, size_t length);

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/auxv.h>
@@ -57,11 +56,11 @@ void os_protect(void *address, size_t size, bool is_read_only)
     mprotect(address, size, is_read_only ? PROT_READ : PROT_READ | PROT_WRITE);
 }
 
-void os_wait(unsigned *word, unsigned value, bool is_brief)
+void os_wait(unsigned *word, unsigned value)
 {
     int saved = errno;
     const long millisecond[2] = {0, 1000000}; /* the system call's own struct timespec */
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, is_brief ? millisecond : NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, millisecond, NULL, 0);
     errno = saved;
 }
 
@@ -70,24 +69,6 @@ void os_wake(unsigned *word)
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = saved;
-}
-
-static bool membarrier(int command)
-{
-    int saved = errno;
-    bool is_done = syscall(SYS_membarrier, command, 0, 0) == 0;
-    errno = saved;
-    return is_done;
-}
-
-void os_prepare_barrier(void)
-{
-    membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-}
-
-bool os_barrier(void)
-{
-    return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
 bool os_write(int descriptor, const char *text, size_t length)

@@ -95,6 +95,5 @@ void heap_start_threads(void)
 {
     if (heap.shard_count > 1)
         keys_start(leave_home);
-    os_prepare_barrier();
     pthread_atfork(prepare_fork, end_fork_in_parent, end_fork_in_child);
 }
