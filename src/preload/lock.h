@@ -10,10 +10,10 @@
  * redis's trace, with a second thread that sleeps, took 22.5 ns a call and now takes 19.7.)
  *
  * Tried and dropped: before it sleeps, a thread makes all others pass a barrier (membarrier(2)), so
- * that no wake-up is lost. It interrupts every thread for the sake of a rare millisecond: 16 threads
- * on one pool made 5.0 and 6.8 million calls a second with it, 8.7 and 10.9 without; no other load
- * of bench/run threads differed by more than the noise. And it ends a process whose seccomp filter
- * does not know it.
+ * that no wake-up is lost. It interrupts every thread for the sake of a rare millisecond: 16
+ * threads on one pool made 5.0 and 6.8 million calls a second with it, 8.7 and 10.9 without; no
+ * other load of bench/run threads differed by more than the noise. And it ends a process whose
+ * seccomp filter does not know it.
  *
  * Tried and dropped: a lock that the only thread at home in a shard takes, too, with plain loads
  * and stores, while others, before they enter, make all threads pass a barrier. Threads that work
