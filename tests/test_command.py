@@ -3,8 +3,11 @@
 whatever makes no sense."""
 
 import os
+import random
 import re
+import struct
 import subprocess
+import time
 import unittest
 
 from support import BUILD, CHILDREN, SOURCE, need
@@ -107,6 +110,84 @@ class Usage(ToolCase):
             done = subprocess.run([BUILD / "ffalloc", "size", b"--fits=" + value, "/dev/null"],
                                   stderr=subprocess.PIPE)
             self.assertEqual(done.returncode, 125 if is_size else 2, byte)
+    def test_of_a_recording_leave_its_size_unknown(self):
+        trace = self.record(PLACES, options=["-p", "8K"])
+        size = self.object("size", "--json", "--fits=1M", trace, status=1)
+        self.assertEqual((size["fits"], size["is_exact"]), (False, False))
+        done = self.tool("size", "--fits=1M", trace, status=1)
+        self.assert_one_line(done, "is not known: 2141 requests failed")
+        self.assertIn("2141 requests while recording", done.stdout)
+        self.assertNotIn("this one does", self.tool("report", trace, "-o", "-").stdout)
+        self.assertIn("this one does", self.tool("report", self.record(PLACES), "-o", "-").stdout)
+
+
+class Threads(ToolCase):
+    """Another order of the calls needs another pool."""
+
+    def test_are_told(self):
+        trace = self.record(PLACES, "threads")
+        self.assertRegex(self.tool("size", trace).stdout, r"(?m)^threads +3: .*--runs 9")
+        size = self.object("size", "--json", trace)
+        self.assertEqual((size["threads"], size["is_exact"]), (3, False))
+        self.assertIn("3 threads", self.tool("report", trace, "-o", "-").stdout)
+        text = self.tool("run", "-s", "-p", "1M", "--", PLACES, "threads").stderr
+        self.assertIn("another run may need another", text)
+        trace = self.record(PLACES)
+        self.assertNotIn("threads", self.tool("size", trace).stdout)
+        self.assertTrue(self.object("size", "--json", trace)["is_exact"])
+
+    def test_the_least_median_and_largest_of_several_runs(self):
+        size = self.object("size", "--json", "--runs=5", "--", PLACES, "threads")
+        self.assertEqual((size["runs"], size["threads"]), (5, 3))
+        self.assertTrue(1000 < size["least_pool"] <= size["median_pool"] <= size["largest_pool"])
+        done = self.tool("size", "--runs=2", "--margin=10", "--fits=1", "--", PLACES, status=1)
+        self.assert_one_line(done, "does not fit")
+        found = [int(number) for number in re.findall(r"(\d+) bytes", done.stdout)]
+        pool = self.object("size", "--json", self.record(PLACES))["min_pool"]
+        self.assertEqual(found, [pool, pool, pool, round(pool * 1.1)])
+        self.assertEqual(self.tool("size", "--runs=2", "--", PLACES, TMPDIR=str(self.folder)).stderr, "")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["trace"])
+
+    def test_runs_that_cannot_be(self):
+        for words, status in ((["--runs=0", "--", "true"], 2), (["--runs=x", "--", "true"], 2),
+                              (["--runs=2"], 2), (["--runs=2", "--", "no-such-program"], 127),
+                              (["--runs=2", "--", "/etc/passwd"], 126)):
+            self.assert_one_line(self.tool("size", *words, status=status), ".")
+
+
+class Sizes(ToolCase):
+    """With aligned requests the pool is looked for in steps that halve."""
+
+    def trace(self, seed, largest_log2):
+        draw = random.Random(seed)
+        live, free, records, count = [], [], [], 0
+        for _ in range(1500):
+            if live and draw.random() < 0.47:
+                number = live.pop(draw.randrange(len(live)))
+                free.append(number)
+                records.append((4, 0, 0, number, 0))
+                continue
+            number = free.pop() if free else count
+            count += number == count
+            live.append(number)
+            if draw.random() < 0.5:
+                records.append((5, draw.randint(6, largest_log2), 0, number,
+                                draw.choice((1, 200, 1000, 1024, 4096, 9000))))
+            else:
+                records.append((1, 0, 0, number, draw.randint(1, 1500)))
+        trace = self.folder / f"{seed}"
+        trace.write_bytes(struct.pack("<4sIQ", b"FTRC", 1, len(records))
+                          + b"".join(struct.pack("<BBHII", *record) for record in records))
+        return trace
+
+    def test_are_found_soon_and_are_exact(self):
+        start = time.monotonic()
+        for seed in range(40):
+            trace = self.trace(seed, 10 + seed % 16)
+            usable = self.object("size", "--json", trace)["min_usable"]
+            self.tool("replay", f"--usable={usable}", trace)
+            self.tool("replay", f"--usable={usable - 16}", trace, status=1)
+        self.assertLess(time.monotonic() - start, 60)
 
 
 class Alignments(ToolCase):

@@ -111,9 +111,17 @@ static struct report report_now(void)
     return report;
 }
 
-/* What the promise of one size leaves out. */
-#define ALIGNMENT_NOTE                                                                             \
-    ";\n                   another run may need another: alignments above 2 MiB were asked for"
+/* Why another run may need another pool; "" if it does not. */
+static const char *caveat(void)
+{
+    if (!__libc_single_threaded)
+        return ";\n                   another run may need another: its threads interleave "
+               "otherwise";
+    if (heap.has_large_alignment)
+        return ";\n                   another run may need another: alignments above 2 MiB were "
+               "asked for";
+    return "";
+}
 
 static int format_least(char *text, size_t size, const struct report *report)
 {
@@ -122,8 +130,7 @@ static int format_least(char *text, size_t size, const struct report *report)
         return snprintf(text, size,
                         "this run fits in a pool of %zu bytes (%s): FFALLOC_POOL=%zu%s%s\n",
                         report->least_size, person(&a, report->least_size), report->least_size,
-                        heap.options.pool_device ? heap.options.pool_device : "",
-                        heap.has_large_alignment ? ALIGNMENT_NOTE : "");
+                        heap.options.pool_device ? heap.options.pool_device : "", caveat());
     if (report->stats.failed_count)
         return snprintf(text, size, "%zu request%s failed: what this run needs is not known\n",
                         report->stats.failed_count, report->stats.failed_count == 1 ? "" : "s");

@@ -205,6 +205,8 @@ static void print_survey(const struct survey *survey)
     add(root, "granule", survey->granule);
     add(root, "events", survey->event_count);
     add(root, "duration", survey->duration);
+    add(root, "threads", survey->thread_count);
+    add(root, "failed_count", survey->failed_count);
     add(root, "failed_event", survey->failed_event);
     add(root, "mark", survey->replay.mark);
     add(root, "min_pool",

@@ -19,6 +19,7 @@
 
 #include "command.h"
 #include "launch.h"
+#include "record.h"
 #include "recorder.h"
 
 #define RECORDERS_MOST    1024
@@ -41,6 +42,7 @@ struct session {
     unsigned trace_count;   /* written or being written */
     unsigned ignored_count; /* processes that were not wanted */
     bool has_failed;        /* a trace could not be written */
+    bool is_quiet;          /* nothing is said of what was recorded */
 };
 
 static volatile sig_atomic_t signal_to_pass;
@@ -130,8 +132,9 @@ static void finish_recorder(struct session *session, unsigned i)
     struct recorded *recorded = &session->recorded[i];
     bool is_child = recorder_process(recorded->recorder) == (unsigned)session->child;
     struct ending none = {0};
-    session->has_failed |= !recorder_finish(
-        recorded->recorder, is_child && session->has_ended ? session->ending : none);
+    session->has_failed |= !recorder_finish(recorded->recorder,
+                                            is_child && session->has_ended ? session->ending : none,
+                                            session->is_quiet);
     drop_recorder(session, i);
 }
 
@@ -264,7 +267,7 @@ static int end_session(struct session *session)
     if (session->trace_count == 0 && !session->has_failed)
         say("nothing was recorded: no %s called the allocator",
             session->launch.only ? "program of that name" : "process");
-    if (session->ignored_count > 0 && !session->launch.only)
+    if (session->ignored_count > 0 && !session->launch.only && !session->is_quiet)
         say("%u further processes were not recorded: write -o NAME.%%p for a trace of each",
             session->ignored_count);
     if (session->has_failed || session->trace_count == 0)
@@ -287,6 +290,26 @@ static void check_output(const struct session *session)
     free(path);
 }
 
+/* Records session->command to session->output; returns the status to end with. */
+static int record(struct session *session)
+{
+    const char *path = launch_find(session->command[0]);
+    check_output(session);
+    make_folder(session);
+    session->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (session->watch < 0 || inotify_add_watch(session->watch, session->folder, IN_MOVED_TO) < 0)
+        die(STATUS_FAILED, "%s cannot be watched: %s", session->folder, strerror(errno));
+    launch_set(&session->launch, session->folder, "RECORD", session->folder, "no folder for rings");
+    start_child(session, path);
+    struct pollfd news = {.fd = session->watch, .events = POLLIN};
+    while (!session->has_ended || session->count > 0)
+        if (!serve(session))
+            poll(&news, 1, IDLE_MILLISECONDS);
+    while (serve(session))
+        ;
+    return end_session(session);
+}
+
 int command_record(int argc, char **argv)
 {
     static struct session session;
@@ -296,20 +319,59 @@ int command_record(int argc, char **argv)
     launch_check(&session.launch, "record", first, argc);
     if (!session.output)
         die(STATUS_USAGE, "record: -o TRACE is missing");
-    const char *path = launch_find(argv[first]);
-    check_output(&session);
-    make_folder(&session);
-    session.watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (session.watch < 0 || inotify_add_watch(session.watch, session.folder, IN_MOVED_TO) < 0)
-        die(STATUS_FAILED, "%s cannot be watched: %s", session.folder, strerror(errno));
-    launch_set(&session.launch, session.folder, "RECORD", session.folder, "no folder for rings");
     session.command = argv + first;
-    start_child(&session, path);
-    struct pollfd news = {.fd = session.watch, .events = POLLIN};
-    while (!session.has_ended || session.count > 0)
-        if (!serve(&session))
-            poll(&news, 1, IDLE_MILLISECONDS);
-    while (serve(&session))
+    return record(&session);
+}
+
+/* In a process of its own, whose streams the program has. */
+static void record_quietly(const char *trace, char **command)
+{
+    static struct session session;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+        die(STATUS_FAILED, "/dev/null cannot be opened: %s", strerror(errno));
+    session.launch = launch_default();
+    session.output = trace;
+    session.command = command;
+    session.is_quiet = true;
+    exit(record(&session));
+}
+
+char *record_temporarily(char **command)
+{
+    const char *temporary = getenv("TMPDIR");
+    char *path;
+    int status = 0;
+    if (asprintf(&path, "%s/ffalloc-size.XXXXXX", temporary ? temporary : "/tmp") < 0 ||
+        !mkdtemp(path) || asprintf(&path, "%s/trace", path) < 0)
+        die(STATUS_FAILED, "no folder can be made in %s: %s", temporary ? temporary : "/tmp",
+            strerror(errno));
+    fflush(stdout);
+    /* The terminal sends these to all: the program decides what they mean, and so its recorder. */
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before_int, before_quit;
+    sigaction(SIGINT, &ignore, &before_int);
+    sigaction(SIGQUIT, &ignore, &before_quit);
+    pid_t child = fork();
+    if (child == 0) {
+        sigaction(SIGINT, &before_int, NULL);
+        sigaction(SIGQUIT, &before_quit, NULL);
+        record_quietly(path, command);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
-    return end_session(&session);
+    sigaction(SIGINT, &before_int, NULL);
+    sigaction(SIGQUIT, &before_quit, NULL);
+    bool is_interrupted = WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGINT;
+    if (child > 0 && access(path, R_OK) == 0 && !is_interrupted)
+        return path;
+    record_remove(path);
+    exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : STATUS_FAILED);
+}
+
+void record_remove(char *path)
+{
+    unlink(path);
+    *strrchr(path, '/') = '\0';
+    rmdir(path);
+    free(path);
 }

@@ -362,7 +362,7 @@ void recorder_discard(struct recorder *recorder)
     close_recorder(recorder);
 }
 
-bool recorder_finish(struct recorder *recorder, struct ending ending)
+bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet)
 {
     size_t length;
     recorder_drain(recorder);
@@ -373,7 +373,7 @@ bool recorder_finish(struct recorder *recorder, struct ending ending)
     int64_t size = trace_finish(recorder->writer);
     if (size < 0)
         say("%s cannot be written: %s", recorder->trace_path, strerror(errno));
-    else
+    else if (!is_quiet)
         say("%s: %" PRIu64 " events in %.2f s, %s (%.1f bytes an event); recording added %.0f %%",
             recorder->trace_path, recorder->event_count, (double)recorder->microseconds / 1e6,
             person((uint64_t)size),

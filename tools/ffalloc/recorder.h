@@ -27,8 +27,9 @@ struct ending {
     int status; /* of waitpid */
 };
 
-/* Finishes the trace and says what was recorded; false, having said so, if it cannot be written. */
-bool recorder_finish(struct recorder *recorder, struct ending ending);
+/* Finishes the trace and says what was recorded, unless quiet; false, having said so, if it cannot
+ * be written. */
+bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet);
 
 /* Ends without a trace. */
 void recorder_discard(struct recorder *recorder);

@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * ffalloc size: the smallest pool in which a trace's calls succeed.
- *
- * One replay in a pool without end tells it: the same calls in a smaller pool place every block at
- * the same offset, until one does not fit (promise 2 of README.md). So the end of the highest block
- * is the answer. Requests aligned above the granule are the exception: they look at a bounded
- * number of holes, and a pool's last hole counts. With such requests in the trace the answer is
- * tried, and with a granule less, until it is right.
- */
+/* ffalloc size: prints the smallest pool of traces, or of several recordings of a program. */
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,28 +7,21 @@
 #include <string.h>
 
 #include "command.h"
-#include "replay.h"
-#include "symbols.h"
+#include "parse.h"
+#include "record.h"
+#include "sizing.h"
+
+#define RUNS_MOST 1000
 
 struct arguments {
-    char **paths;
-    size_t path_count;
+    char **words; /* traces; with runs a program and its arguments, then NULL */
+    size_t word_count;
+    size_t run_count; /* 0: traces are sized */
     size_t granule;
     uint64_t fits;   /* bytes, 0: not asked */
     double margin;   /* a part of the pool; below 0: not asked */
     unsigned target; /* of ffalloc_target_pool_size_for; 0: this machine */
     bool is_json;
-};
-
-struct sizing {
-    struct replay replay; /* of the first run, its pool closed */
-    struct trace *trace;
-    uint64_t event_count;
-    char *site;             /* of the call that set the mark, "" if not known */
-    uint64_t failed_before; /* requests that failed while recording */
-    bool has_aligned;
-    uint64_t min_usable;
-    uint64_t min_pool;
 };
 
 static const struct argp_option options[] = {
@@ -46,6 +31,10 @@ static const struct argp_option options[] = {
     {"fits", 'f', "SIZE", 0, "the status is 0 if the pool is at most so large, else 1", 0},
     {"target", 't', "BITS", 0,
      "a device of 32 or 64 bits, or 32-small or 64-small with FFALLOC_SMALL; default: this machine",
+     0},
+    {"runs", 'r', "N", 0,
+     "record so many runs of a program, and print the least, the median and the largest pool: what "
+     "threads need differs from run to run",
      0},
     {"json", 'j', NULL, 0, "print an object for each trace", 0},
     {0},
@@ -59,6 +48,14 @@ static double parse_margin(const char *text)
     if (end == text || *end || !(margin >= 0 && margin <= 1000))
         die(STATUS_USAGE, "--margin: '%s' is no percentage", text);
     return margin / 100;
+}
+
+static size_t parse_runs(const char *text)
+{
+    uint64_t count;
+    if (!parse_whole(text, &count) || count < 1 || count > RUNS_MOST)
+        die(STATUS_USAGE, "--runs: '%s' is no number from 1 to %d", text, RUNS_MOST);
+    return (size_t)count;
 }
 
 static unsigned parse_target(const char *text)
@@ -92,11 +89,14 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 't':
         arguments->target = parse_target(text);
         break;
+    case 'r':
+        arguments->run_count = parse_runs(text);
+        break;
     case 'j':
         arguments->is_json = true;
         break;
     case ARGP_KEY_ARG:
-        arguments->paths[arguments->path_count++] = text;
+        arguments->words[arguments->word_count++] = text;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -107,7 +107,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static const struct argp argp = {
     options,
     parse,
-    "TRACE...",
+    "TRACE...\n--runs=N -- PROGRAM [ARGUMENT...]",
     "Prints the smallest pool in which the calls of a trace succeed, what of it is payload, and "
     "the "
     "call that needs the last of it."
@@ -132,87 +132,6 @@ static unsigned word_bits(const struct arguments *arguments)
 static bool is_small(const struct arguments *arguments)
 {
     return target(arguments) & FFALLOC_TARGET_SMALL;
-}
-
-/* The largest offset that a block's end reaches in a pool of that many usable bytes; 0 if a
- * request fails there. */
-static uint64_t mark_within(struct sizing *sizing, uint64_t usable)
-{
-    struct trace_event event;
-    struct replay replay;
-    size_t granule = sizing->replay.granule;
-    size_t pool = ffalloc_pool_size_for((size_t)(usable / granule), granule);
-    if (!pool || !replay_open(&replay, pool, granule))
-        return 0;
-    if (!trace_rewind(sizing->trace))
-        need_valid(sizing->trace);
-    bool succeeds = true;
-    while (succeeds && trace_next(sizing->trace, &event))
-        succeeds = replay_event(&replay, &event, sizing->trace->event_count);
-    need_valid(sizing->trace);
-    replay_close(&replay);
-    return succeeds ? replay.mark : 0;
-}
-
-/* With aligned requests: the least number of bytes around the first run's that succeeds, while one
- * granule less fails. */
-static uint64_t search(struct sizing *sizing, uint64_t usable)
-{
-    size_t granule = sizing->replay.granule;
-    uint64_t mark = mark_within(sizing, usable);
-    while (mark == 0) {
-        usable += granule;
-        mark = mark_within(sizing, usable);
-    }
-    for (; mark > granule; usable = mark) {
-        uint64_t less = mark_within(sizing, mark - granule);
-        if (less == 0)
-            return mark;
-        mark = less;
-    }
-    return usable;
-}
-
-/* All of the trace has been read, with what was mapped at its end. */
-static char *site_of_mark(const struct trace *trace, const struct replay *replay)
-{
-    struct symbols *symbols = symbols_open(trace->maps);
-    char *site = strdup(symbols_text(symbols, &trace->stacks[replay->at_mark.asked.site]));
-    symbols_close(symbols);
-    return site;
-}
-
-static void size_trace(struct sizing *sizing, const struct arguments *arguments, const char *path)
-{
-    struct trace_event event;
-    struct trace *trace = sizing->trace = trace_open(path);
-    bool has_event = trace_next(trace, &event);
-    need_valid(trace);
-    size_t granule = replay_granule(trace, arguments->granule);
-    if (!arguments->granule && word_bits(arguments) == 32)
-        granule = 8;
-    struct replay *replay = &sizing->replay;
-    replay_open(replay, 0, granule);
-    for (; has_event; has_event = trace_next(trace, &event)) {
-        sizing->failed_before += event.op == TRACE_FAILED;
-        sizing->has_aligned |= event.log2align > replay->granule_log2;
-        if (!replay_event(replay, &event, trace->event_count))
-            die(STATUS_FAILED,
-                "%s: event %" PRIu64 " asks for %" PRIu64 " bytes, more than there is", path,
-                trace->event_count, event.size);
-    }
-    need_valid(trace);
-    replay_close(replay);
-    sizing->event_count = trace->event_count;
-    sizing->site = site_of_mark(trace, replay);
-    sizing->min_usable = replay->mark ? replay->mark : granule;
-    if (sizing->has_aligned)
-        sizing->min_usable = search(sizing, sizing->min_usable);
-    sizing->min_pool = ffalloc_target_pool_size_for(
-        target(arguments), (size_t)(sizing->min_usable / granule), granule);
-    if (sizing->min_pool == 0)
-        die(STATUS_FAILED, "%s: %s is more than a%s pool of %u bits can have", path,
-            person(sizing->min_usable), is_small(arguments) ? " small" : "", word_bits(arguments));
 }
 
 static const char *target_text(const struct arguments *arguments)
@@ -252,10 +171,57 @@ static const char *call_text(const struct trace_event *asked)
     return text;
 }
 
-static uint64_t with_margin(const struct sizing *sizing, const struct arguments *arguments)
+static uint64_t with_margin(uint64_t pool, const struct arguments *arguments)
 {
     double margin = arguments->margin > 0 ? arguments->margin : 0;
-    return (uint64_t)((double)sizing->min_pool * (1 + margin) + 0.5);
+    return (uint64_t)((double)pool * (1 + margin) + 0.5);
+}
+
+static void print_suggestion(uint64_t pool, const struct arguments *arguments)
+{
+    if (arguments->margin >= 0)
+        printf("suggest        %" PRIu64 " bytes, with %g %% to spare\n",
+               with_margin(pool, arguments), arguments->margin * 100);
+}
+
+/* The answers about a pool that both kinds of object have. */
+static void add_answers(cJSON *object, uint64_t pool, bool has_failed,
+                        const struct arguments *arguments)
+{
+    uint64_t needed = with_margin(pool, arguments);
+    if (arguments->margin >= 0)
+        cJSON_AddNumberToObject(object, "suggested_pool", (double)needed);
+    if (arguments->fits)
+        cJSON_AddBoolToObject(object, "fits", !has_failed && needed <= arguments->fits);
+}
+
+static void print_object(cJSON *object)
+{
+    char *text = cJSON_Print(object);
+    puts(text);
+    cJSON_free(text);
+    cJSON_Delete(object);
+}
+
+/* Why the number below is not that of every run. */
+static void print_doubts(const struct sizing *sizing)
+{
+    if (sizing->failed_before)
+        printf("failed         %" PRIu64
+               " request%s while recording: left out, so the pool below is "
+               "too small for %s\n",
+               sizing->failed_before, sizing->failed_before == 1 ? "" : "s",
+               sizing->failed_before == 1 ? "it" : "them");
+    if (sizing->thread_count > 1)
+        printf("threads        %u: exact for this order of their calls, which differs from run to "
+               "run; "
+               "several runs: ffalloc size --runs 9 -- PROGRAM\n",
+               sizing->thread_count);
+    if ((uint64_t)1 << sizing->largest_log2 > REPLAY_LARGEST_ALIGNMENT)
+        printf(
+            "alignment      up to %s: exact in a pool that begins at a multiple of that; those of "
+            "libffalloc.so begin at one of %s\n",
+            person((uint64_t)1 << sizing->largest_log2), person(REPLAY_LARGEST_ALIGNMENT));
 }
 
 static void print_text(const struct sizing *sizing, const struct arguments *arguments)
@@ -265,12 +231,10 @@ static void print_text(const struct sizing *sizing, const struct arguments *argu
     uint64_t payload = replay->at_mark.payload;
     uint64_t rounding = replay->at_mark.rounded - payload;
     uint64_t holes = sizing->min_usable - replay->at_mark.rounded;
-    if (arguments->path_count > 1)
+    if (arguments->word_count > 1)
         printf("%s\n", sizing->trace->path);
     printf("events         %" PRIu64 ", granule %zu\n", sizing->event_count, replay->granule);
-    if (sizing->failed_before)
-        printf("failed         %" PRIu64 " requests while recording: they are left out\n",
-               sizing->failed_before);
+    print_doubts(sizing);
     printf("payload peak   %" PRIu64 " bytes (event %" PRIu64 ")\n", replay->payload_peak,
            replay->payload_peak_event);
     printf("minimum pool   %" PRIu64 " bytes (%s)%s%s\n", sizing->min_pool,
@@ -281,9 +245,7 @@ static void print_text(const struct sizing *sizing, const struct arguments *argu
     if (replay->at_mark.event)
         printf("set by         %s, event %" PRIu64 "%s%s\n", call_text(&replay->at_mark.asked),
                replay->at_mark.event, *site ? ", at " : "", site);
-    if (arguments->margin >= 0)
-        printf("suggest        %" PRIu64 " bytes, with %g %% to spare\n",
-               with_margin(sizing, arguments), arguments->margin * 100);
+    print_suggestion(sizing->min_pool, arguments);
 }
 
 static void print_json(const struct sizing *sizing, const struct arguments *arguments)
@@ -294,6 +256,9 @@ static void print_json(const struct sizing *sizing, const struct arguments *argu
     cJSON_AddStringToObject(object, "trace", sizing->trace->path);
     cJSON_AddNumberToObject(object, "events", (double)sizing->event_count);
     cJSON_AddNumberToObject(object, "failed_while_recording", (double)sizing->failed_before);
+    cJSON_AddNumberToObject(object, "threads", sizing->thread_count);
+    cJSON_AddBoolToObject(object, "is_exact",
+                          sizing_is_exact(sizing) && sizing->failed_before == 0);
     cJSON_AddNumberToObject(object, "granule", (double)replay->granule);
     cJSON_AddNumberToObject(object, "target_bits", word_bits(arguments));
     cJSON_AddBoolToObject(object, "target_small", is_small(arguments));
@@ -313,42 +278,129 @@ static void print_json(const struct sizing *sizing, const struct arguments *argu
     cJSON_AddNumberToObject(mark, "rounding", (double)(replay->at_mark.rounded - payload));
     cJSON_AddNumberToObject(mark, "holes",
                             (double)sizing->min_usable - (double)replay->at_mark.rounded);
-    if (arguments->margin >= 0)
-        cJSON_AddNumberToObject(object, "suggested_pool", (double)with_margin(sizing, arguments));
-    if (arguments->fits)
-        cJSON_AddBoolToObject(object, "fits", with_margin(sizing, arguments) <= arguments->fits);
-    char *text = cJSON_Print(object);
-    puts(text);
-    cJSON_free(text);
-    cJSON_Delete(object);
+    add_answers(object, sizing->min_pool, sizing->failed_before > 0, arguments);
+    print_object(object);
+}
+
+/* Whether a pool fits; says so if it does not, or that cannot be told. */
+static bool judge(const char *name, uint64_t pool, uint64_t failed_count,
+                  const struct arguments *arguments)
+{
+    uint64_t needed = with_margin(pool, arguments);
+    if (!arguments->fits || (needed <= arguments->fits && failed_count == 0))
+        return true;
+    if (needed > arguments->fits)
+        say("%s does not fit: it needs %" PRIu64 " bytes, the pool has %" PRIu64 " (%" PRIu64
+            " too few)",
+            name, needed, arguments->fits, needed - arguments->fits);
+    else
+        say("whether %s fits is not known: %" PRIu64 " request%s failed while it was recorded",
+            name, failed_count, failed_count == 1 ? "" : "s");
+    return false;
+}
+
+static size_t granule_for(const struct arguments *arguments)
+{
+    return !arguments->granule && word_bits(arguments) == 32 ? 8 : arguments->granule;
 }
 
 /* Sizes one trace and prints it; returns whether it fits. */
 static bool report(const struct arguments *arguments, const char *path)
 {
-    struct sizing sizing = {0};
-    size_trace(&sizing, arguments, path);
+    struct sizing sizing;
+    sizing_take(&sizing, path, path, granule_for(arguments), target(arguments));
     (arguments->is_json ? print_json : print_text)(&sizing, arguments);
-    trace_close(sizing.trace);
-    free(sizing.site);
-    uint64_t needed = with_margin(&sizing, arguments);
-    if (arguments->fits && needed > arguments->fits)
-        say("%s does not fit: it needs %" PRIu64 " bytes, the pool has %" PRIu64 " (%" PRIu64
-            " too few)",
-            path, needed, arguments->fits, needed - arguments->fits);
-    return !arguments->fits || needed <= arguments->fits;
+    bool fits = judge(path, sizing.min_pool, sizing.failed_before, arguments);
+    sizing_close(&sizing);
+    return fits;
+}
+
+/* Several recordings ------------------------------------------------------------------------- */
+
+struct runs {
+    uint64_t pools[RUNS_MOST]; /* ascending, once all are there */
+    unsigned thread_count;     /* the most */
+    uint64_t failed_count;     /* the most */
+    size_t granule;
+};
+
+static int compare_pools(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void take_runs(struct runs *runs, const struct arguments *arguments)
+{
+    const char *program = arguments->words[0];
+    for (size_t i = 0; i < arguments->run_count; i++) {
+        struct sizing sizing;
+        char *path = record_temporarily(arguments->words);
+        sizing_take(&sizing, path, program, granule_for(arguments), target(arguments));
+        record_remove(path);
+        runs->pools[i] = sizing.min_pool;
+        runs->granule = sizing.replay.granule;
+        if (sizing.thread_count > runs->thread_count)
+            runs->thread_count = sizing.thread_count;
+        if (sizing.failed_before > runs->failed_count)
+            runs->failed_count = sizing.failed_before;
+        sizing_close(&sizing);
+    }
+    qsort(runs->pools, arguments->run_count, sizeof *runs->pools, compare_pools);
+}
+
+static void print_runs(const struct runs *runs, const struct arguments *arguments)
+{
+    const uint64_t *pools = runs->pools;
+    size_t count = arguments->run_count;
+    uint64_t median = pools[count / 2], largest = pools[count - 1];
+    printf("runs           %zu, of up to %u thread%s, granule %zu\n", count, runs->thread_count,
+           runs->thread_count == 1 ? "" : "s", runs->granule);
+    printf("least pool     %" PRIu64 " bytes (%s)\n", pools[0], person(pools[0]));
+    printf("median         %" PRIu64 " bytes (%s)\n", median, person(median));
+    printf("largest        %" PRIu64 " bytes (%s)%s: a run to come may need more\n", largest,
+           person(largest), target_text(arguments));
+    print_suggestion(largest, arguments);
+}
+
+static void print_runs_json(const struct runs *runs, const struct arguments *arguments)
+{
+    size_t count = arguments->run_count;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "runs", (double)count);
+    cJSON_AddNumberToObject(object, "threads", runs->thread_count);
+    cJSON_AddNumberToObject(object, "failed_while_recording", (double)runs->failed_count);
+    cJSON_AddNumberToObject(object, "granule", (double)runs->granule);
+    cJSON_AddNumberToObject(object, "target_bits", word_bits(arguments));
+    cJSON_AddBoolToObject(object, "target_small", is_small(arguments));
+    cJSON_AddNumberToObject(object, "least_pool", (double)runs->pools[0]);
+    cJSON_AddNumberToObject(object, "median_pool", (double)runs->pools[count / 2]);
+    cJSON_AddNumberToObject(object, "largest_pool", (double)runs->pools[count - 1]);
+    add_answers(object, runs->pools[count - 1], runs->failed_count > 0, arguments);
+    print_object(object);
+}
+
+static bool report_runs(const struct arguments *arguments)
+{
+    static struct runs runs;
+    take_runs(&runs, arguments);
+    (arguments->is_json ? print_runs_json : print_runs)(&runs, arguments);
+    uint64_t largest = runs.pools[arguments->run_count - 1];
+    return judge(arguments->words[0], largest, runs.failed_count, arguments);
 }
 
 int command_size(int argc, char **argv)
 {
     struct arguments arguments = {.margin = -1};
-    arguments.paths = allocate((size_t)argc * sizeof *arguments.paths);
+    arguments.words = allocate(((size_t)argc + 1) * sizeof *arguments.words);
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
-    if (arguments.path_count == 0)
-        die(STATUS_USAGE, "size: no trace is named");
+    if (arguments.word_count == 0)
+        die(STATUS_USAGE, "size: no %s is named", arguments.run_count ? "program" : "trace");
     bool fits = true;
-    for (size_t i = 0; i < arguments.path_count; i++)
-        fits &= report(&arguments, arguments.paths[i]);
+    if (arguments.run_count)
+        fits = report_runs(&arguments);
+    for (size_t i = 0; i < arguments.word_count && !arguments.run_count; i++)
+        fits &= report(&arguments, arguments.words[i]);
     finish_output();
     return fits ? STATUS_OK : STATUS_NO;
 }

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "command.h"
 
@@ -19,8 +18,8 @@ struct follow {
         bool is_live;
     } * owners; /* by id */
     size_t owner_size;
-    uint32_t *ids;      /* by granule: of the block that starts there */
-    uint64_t *row_used; /* bytes, by row */
+    uint64_t *row_used;  /* bytes, by row */
+    uint32_t *row_owner; /* by row: the id of the block in its middle, plus 1; 0: a hole */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -50,6 +49,9 @@ static void measure(struct survey *survey, uint64_t pool)
         bool is_done = replay_event(&survey->replay, &event, trace->event_count);
         if ((!is_done || event.op == TRACE_FAILED) && survey->failed_event == 0)
             survey->failed_event = trace->event_count;
+        survey->failed_count += event.op == TRACE_FAILED;
+        if (event.thread >= survey->thread_count)
+            survey->thread_count = event.thread + 1u;
         if (event.op != TRACE_FREE && event.op != TRACE_FAILED)
             survey->size_counts[class_of(event.size)]++;
         uint64_t alignment = event.log2align ? (uint64_t)1 << event.log2align : 0;
@@ -75,15 +77,19 @@ static struct site *site_at(struct survey *survey, uint32_t stack)
     return &survey->sites[stack];
 }
 
-/* Adds a block to what is used of the rows in which it lies, or takes it away. */
+/* Adds a block to the rows in which it lies, or takes it away. */
 static void count_rows(struct follow *follow, const struct owner *owner, bool is_added)
 {
     uint64_t row_bytes = follow->survey->row_bytes;
     uint64_t from = owner->offset;
     uint64_t end = owner->offset + owner->rounded;
     while (from < end && from / row_bytes < follow->survey->row_count) {
-        uint64_t part = least(end, (from / row_bytes + 1) * row_bytes) - from;
-        follow->row_used[from / row_bytes] += is_added ? part : -part;
+        uint64_t row = from / row_bytes;
+        uint64_t middle = row * row_bytes + row_bytes / 2;
+        uint64_t part = least(end, (row + 1) * row_bytes) - from;
+        follow->row_used[row] += is_added ? part : -part;
+        if (middle >= from && middle < from + part)
+            follow->row_owner[row] = is_added ? (uint32_t)(owner - follow->owners) + 1 : 0;
         from += part;
     }
 }
@@ -118,7 +124,6 @@ static void add_owner(struct follow *follow, struct owner *owner, const struct t
     site->live_count++;
     site->live_bytes += event->size;
     count_rows(follow, owner, true);
-    follow->ids[owner->offset / granule] = event->id;
 }
 
 static void follow_event(struct follow *follow, const struct trace_event *event, uint64_t number)
@@ -153,20 +158,9 @@ static void take_sample(struct follow *follow, struct sample *sample, uint64_t n
 static void take_cells(struct follow *follow, struct cell *cells)
 {
     struct survey *survey = follow->survey;
-    uint64_t block_end = 0;
-    const struct owner *owner = NULL;
     for (unsigned row = 0; row < survey->row_count; row++) {
-        uint64_t middle = row * survey->row_bytes + survey->row_bytes / 2;
-        struct ffalloc_block block;
-        if (middle >= block_end) {
-            owner = NULL;
-            if (ffalloc_find(follow->replay.pool, follow->replay.blocks + middle, &block)) {
-                uint64_t start = (uint64_t)((unsigned char *)block.address - follow->replay.blocks);
-                block_end = start + block.size;
-                if (block.is_used)
-                    owner = &follow->owners[follow->ids[start / survey->granule]];
-            }
-        }
+        uint32_t id = follow->row_owner[row];
+        const struct owner *owner = id ? &follow->owners[id - 1] : NULL;
         uint64_t used = follow->row_used[row] * 255 / survey->row_bytes;
         cells[row].used = (uint8_t)(used ? used : follow->row_used[row] > 0);
         cells[row].site = owner ? owner->site : 0;
@@ -201,10 +195,7 @@ static void open_follow(struct follow *follow, struct survey *survey, bool is_po
     survey->row_bytes = (row_bytes + granule - 1) / granule * granule;
     survey->row_count = (unsigned)((survey->usable + survey->row_bytes - 1) / survey->row_bytes);
     follow->row_used = allocate(survey->row_count * sizeof *follow->row_used);
-    follow->ids = mmap(NULL, (size_t)(survey->usable / granule + 1) * sizeof *follow->ids,
-                       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (follow->ids == MAP_FAILED)
-        die(STATUS_FAILED, "out of memory");
+    follow->row_owner = allocate(survey->row_count * sizeof *follow->row_owner);
 }
 
 static void follow_all(struct survey *survey, bool is_pool)
@@ -239,9 +230,9 @@ static void follow_all(struct survey *survey, bool is_pool)
     need_valid(trace);
     replay_close(&follow.replay);
     site_at(survey, (uint32_t)trace->stack_count - 1);
-    munmap(follow.ids, (size_t)(survey->usable / survey->granule + 1) * sizeof *follow.ids);
     free(follow.owners);
     free(follow.row_used);
+    free(follow.row_owner);
 }
 
 static void find_moment(struct survey *survey, int64_t moment)

@@ -42,6 +42,8 @@ struct survey {
     size_t granule;
     bool has_aligned; /* there are requests aligned above the granule (size.c) */
     uint64_t event_count, duration;
+    unsigned thread_count;
+    uint64_t failed_count; /* requests that failed while recording */
     uint64_t failed_event; /* the first request that failed, while recording or here; 0: none */
     uint64_t usable;       /* of the second replay's pool */
     uint64_t size_counts[SIZE_CLASSES]; /* requests of 2^(i-1)+1 to 2^i bytes */

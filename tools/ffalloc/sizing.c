@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One replay in a pool without end tells the size: the same calls in a smaller pool place every
+ * block at the same offset, until one does not fit (promise 2 of README.md). So the end of the
+ * highest block, the mark, is the answer.
+ *
+ * Requests aligned above the granule are the exception: they look at a bounded number of holes, and
+ * take the lowest that is large enough at any alignment, which a pool's last hole, the only one
+ * that knows the pool's size, may be or not. So with such requests the mark is tried. If it is not
+ * enough, the answer is looked for between it and the mark and the largest alignment together:
+ * there the last hole has room to spare wherever the pool without end took it, so every block lies
+ * as there. Whether a pool between the two is enough need not rise with its size, so what is found
+ * by halving is a pool that is enough while one of a granule less is not.
+ */
+#include "sizing.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "symbols.h"
+
+/* The end of the highest block in a pool of that many usable bytes; 0 if a request fails there. */
+static uint64_t mark_within(struct sizing *sizing, uint64_t usable)
+{
+    struct trace_event event;
+    struct replay replay;
+    size_t granule = sizing->replay.granule;
+    size_t pool = ffalloc_pool_size_for((size_t)(usable / granule), granule);
+    if (!pool || !replay_open(&replay, pool, granule))
+        return 0;
+    if (!trace_rewind(sizing->trace))
+        need_valid(sizing->trace);
+    bool succeeds = true;
+    while (succeeds && trace_next(sizing->trace, &event))
+        succeeds = replay_event(&replay, &event, sizing->trace->event_count);
+    need_valid(sizing->trace);
+    replay_close(&replay);
+    return succeeds ? replay.mark : 0;
+}
+
+/* Between what is too little and what is enough: what is enough while a granule less is not. */
+static uint64_t halve(struct sizing *sizing, uint64_t little, uint64_t enough)
+{
+    size_t granule = sizing->replay.granule;
+    while (enough - little > granule) {
+        uint64_t middle = little + (enough - little) / granule / 2 * granule;
+        if (mark_within(sizing, middle) == 0)
+            little = middle;
+        else
+            enough = middle;
+    }
+    return enough;
+}
+
+/* With aligned requests, from the mark of the pool without end. */
+static uint64_t search(struct sizing *sizing, uint64_t mark)
+{
+    size_t granule = sizing->replay.granule;
+    uint64_t spare = ((uint64_t)1 << sizing->largest_log2) - granule;
+    uint64_t enough = mark;
+    if (mark_within(sizing, mark) == 0)
+        enough = halve(sizing, mark, mark + spare);
+    while (enough > granule) {
+        uint64_t less = mark_within(sizing, enough - granule);
+        if (less == 0)
+            break;
+        bool is_enough = mark_within(sizing, less) > 0;
+        enough = is_enough ? less : halve(sizing, less, enough - granule);
+    }
+    return enough;
+}
+
+/* All of the trace has been read, with what was mapped at its end. */
+static char *site_of_mark(const struct trace *trace, const struct replay *replay)
+{
+    struct symbols *symbols = symbols_open(trace->maps);
+    char *site = strdup(symbols_text(symbols, &trace->stacks[replay->at_mark.asked.site]));
+    symbols_close(symbols);
+    return site;
+}
+
+/* Whether some pool of the target has room for that many bytes. */
+static uint64_t pool_for(uint64_t size, size_t granule, unsigned target)
+{
+    uint64_t granules = (size + granule - 1) / granule;
+    return granules <= SIZE_MAX / granule
+               ? ffalloc_target_pool_size_for(target, (size_t)granules, granule)
+               : 0;
+}
+
+static void note_event(struct sizing *sizing, const struct trace_event *event, unsigned target)
+{
+    if (event->op == TRACE_FAILED && pool_for(event->size, sizing->replay.granule, target) > 0)
+        sizing->failed_before++;
+    if (event->thread >= sizing->thread_count)
+        sizing->thread_count = event->thread + 1u;
+    if (event->log2align > sizing->largest_log2)
+        sizing->largest_log2 = event->log2align;
+}
+
+static void take_first(struct sizing *sizing, size_t granule, unsigned target)
+{
+    struct trace_event event;
+    struct trace *trace = sizing->trace;
+    struct replay *replay = &sizing->replay;
+    bool has_event = trace_next(trace, &event); /* by then what was recorded is known */
+    need_valid(trace);
+    replay_open(replay, 0, granule ? granule : replay_granule(trace, 0));
+    for (; has_event; has_event = trace_next(trace, &event)) {
+        note_event(sizing, &event, target);
+        if (!replay_event(replay, &event, trace->event_count))
+            die(STATUS_FAILED,
+                "%s: event %" PRIu64 " asks for %" PRIu64 " bytes, more than there is", trace->path,
+                trace->event_count, event.size);
+    }
+    need_valid(trace);
+    replay_close(replay);
+    sizing->event_count = trace->event_count;
+    sizing->site = site_of_mark(trace, replay);
+}
+
+void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
+                 unsigned target)
+{
+    *sizing = (struct sizing){.trace = trace_open(path)};
+    struct replay *replay = &sizing->replay;
+    sizing->trace->path = name;
+    take_first(sizing, granule, target);
+    sizing->min_usable = replay->mark ? replay->mark : replay->granule;
+    if (sizing->largest_log2 > replay->granule_log2)
+        sizing->min_usable = search(sizing, sizing->min_usable);
+    sizing->min_pool = pool_for(sizing->min_usable, replay->granule, target);
+    unsigned bits = target & ~FFALLOC_TARGET_SMALL;
+    if (sizing->min_pool == 0)
+        die(STATUS_FAILED, "%s: %s is more than a%s pool of %u bits can have", name,
+            person(sizing->min_usable), target & FFALLOC_TARGET_SMALL ? " small" : "", bits);
+}
+
+bool sizing_is_exact(const struct sizing *sizing)
+{
+    return sizing->thread_count <= 1 &&
+           (uint64_t)1 << sizing->largest_log2 <= REPLAY_LARGEST_ALIGNMENT;
+}
+
+void sizing_close(struct sizing *sizing)
+{
+    trace_close(sizing->trace);
+    free(sizing->site);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The smallest pool in which a trace's calls succeed. */
+#ifndef FFALLOC_TOOLS_SIZING_H
+#define FFALLOC_TOOLS_SIZING_H
+
+#include "replay.h"
+
+struct sizing {
+    struct replay replay; /* of the first run, its pool closed */
+    struct trace *trace;
+    uint64_t event_count;
+    unsigned thread_count;
+    unsigned largest_log2;  /* of the alignments asked for */
+    uint64_t failed_before; /* requests that failed while recording, and some pool could serve */
+    char *site;             /* of the call that set the mark, "" if not known */
+    uint64_t min_usable;
+    uint64_t min_pool;
+};
+
+/* Sizes the trace at `path`, which messages call `name`. The granule: 0 for the trace's own; the
+ * target is that of ffalloc_target_pool_size_for. Ends with a line if the trace is not valid, or
+ * no pool of that target is large enough. */
+void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
+                 unsigned target);
+
+/* Whether every run of the program needs that pool: not if threads interleave, or an alignment is
+ * larger than those that pools keep to. */
+bool sizing_is_exact(const struct sizing *sizing);
+
+void sizing_close(struct sizing *sizing);
+
+#endif
