@@ -103,10 +103,36 @@ def clean(name):
     return re.split(r"\.(?:part|constprop|isra|cold)|[-+]0x", name)[0]
 
 
+STACK_CALLS = ("malloc", "free", "realloc", "aligned_alloc")
+
+
+def all_stack_depths():
+    """By target, and with FFALLOC_SMALL, the stack of each of STACK_CALLS."""
+    rows = {}
+    for target, (prefix, flags) in TARGETS.items():
+        for label, choices in ((target, ()), (f"{target}, FFALLOC_SMALL", (SMALL,))):
+            if not shutil.which(f"{prefix}gcc"):
+                skipped(f"{label}: no {prefix}gcc")
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                depth = stack_depths(prefix, flags, folder, *choices)
+            rows[label] = [depth[f"ffalloc_{name}"] for name in STACK_CALLS]
+    return rows
+
+
+def print_stack():
+    print("Stack, bytes, of the deepest chain of calls.\n")
+    print(f"| target | {' | '.join(STACK_CALLS)} |\n|---|---|---|---|---|")
+    for label, row in all_stack_depths().items():
+        print(f"| {label} | {' | '.join(map(str, row))} |")
+
+
 def main(names):
+    if names == ["stack"]:
+        print_stack()
+        return
     print("Bytes, -Os, without memcpy and memset.\n")
     print("| target | linked | text | data | bss |\n|---|---|---|---|---|")
-    depths = {}
     with tempfile.TemporaryDirectory() as folder:
         run(SOURCE / "tools/amalgamate", folder)
         for target, (prefix, flags) in TARGETS.items():
@@ -119,13 +145,8 @@ def main(names):
             for part in ("malloc, free", "everything"):
                 text, data, bss = linked(prefix, flags, PARTS[part], folder, SMALL)
                 print(f"| {target} | {part}, FFALLOC_SMALL | {text} | {data} | {bss} |", flush=True)
-            depths[target] = stack_depths(prefix, flags, folder)
-            depths[f"{target}, FFALLOC_SMALL"] = stack_depths(prefix, flags, folder, SMALL)
-    print("\nStack, bytes, of the deepest chain of calls.\n")
-    print("| target | malloc | free | realloc | aligned_alloc |\n|---|---|---|---|---|")
-    for target, depth in depths.items():
-        row = (depth[f"ffalloc_{name}"] for name in ("malloc", "free", "realloc", "aligned_alloc"))
-        print(f"| {target} | {' | '.join(map(str, row))} |")
+    print()
+    print_stack()
     print("\nMetadata of a pool with 32-bit words, granule 8: bytes, and part of the pool.\n")
     print("| pool | metadata | | FFALLOC_SMALL | |\n|---|---|---|---|---|")
     for kib in POOLS:

@@ -56,9 +56,9 @@ static void equal_if_and_only_if_of_one_pool()
     ffalloc::memory_resource other(memory + sizeof memory / 2, sizeof memory / 2);
     CHECK(one == one);
     CHECK(!(one == other));
-#ifdef __cpp_rtti
     CHECK(one == ffalloc::memory_resource(one.pool()));
-#endif
+    CHECK(!(one == *std::pmr::new_delete_resource()));
+    CHECK(!(one == *std::pmr::null_memory_resource()));
 }
 
 static void exhaustion_throws()

@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <memory_resource>
 #include <new>
 
@@ -65,11 +66,21 @@ class memory_resource : public std::pmr::memory_resource
     {
         if (this == &other)
             return true;
-#ifdef __cpp_rtti
-        auto *same = dynamic_cast<const memory_resource *>(&other);
+        auto *same = of_this_kind(other);
         return same && same->pool_ == pool_;
+    }
+
+    /* NULL if it is no memory_resource of ours. Without RTTI the pointer to the virtual functions
+     * tells, which objects begin with; then one of a class derived from this is none either. */
+    const memory_resource *of_this_kind(const std::pmr::memory_resource &other) const noexcept
+    {
+#ifdef __cpp_rtti
+        return dynamic_cast<const memory_resource *>(&other);
 #else
-        return false;
+        const void *ours = this;
+        const void *theirs = &other;
+        bool is_same = std::memcmp(ours, theirs, sizeof(void *)) == 0;
+        return is_same ? static_cast<const memory_resource *>(&other) : nullptr;
 #endif
     }
 

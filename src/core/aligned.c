@@ -29,6 +29,12 @@ struct leaves {
     size_t bits; /* bit i: leaf first + i */
 };
 
+HOT struct leaves leaves_from(size_t first, size_t bits)
+{
+    struct leaves leaves = {first, bits};
+    return leaves;
+}
+
 static size_t align_up(const struct request *request, size_t granule)
 {
     size_t mask = request->alignment - 1;
@@ -90,7 +96,7 @@ HOT bool has_no_fit(const struct leaf *words, const struct request *request)
 HOT struct leaves leaves_of_node(const struct ffalloc_pool *pool, size_t leaf, size_t count)
 {
     size_t first = leaf & ~(size_t)(FANOUT - 1);
-    return (struct leaves){first, node_reach(pool->levels[0] + first, (unsigned)count)};
+    return leaves_from(first, node_reach(pool->levels[0] + first, (unsigned)count));
 }
 
 #endif
@@ -109,7 +115,7 @@ HOT struct leaves lowest_leaves(struct ffalloc_pool *pool, size_t count)
     }
 #endif
     size_t leaf = index_lowest(pool, count);
-    return (struct leaves){leaf, leaf != NOT_FOUND};
+    return leaves_from(leaf, leaf != NOT_FOUND);
 }
 
 /* The lowest ones beyond those. */
@@ -118,7 +124,7 @@ HOT struct leaves leaves_beyond(const struct ffalloc_pool *pool, struct leaves l
     size_t leaf = leaves.first + 1;
     if (count > SATURATED) {
         leaf = index_large(pool, leaf, count);
-        return (struct leaves){leaf, leaf != NOT_FOUND};
+        return leaves_from(leaf, leaf != NOT_FOUND);
     }
 #if HAS_HINTS
     size_t node = leaves.first >> FANOUT_LOG2;
@@ -128,7 +134,7 @@ HOT struct leaves leaves_beyond(const struct ffalloc_pool *pool, struct leaves l
 #else
     if (leaf >= leaf_count_of(pool->granule_count) || pool->levels[0][leaf] < count)
         leaf = ffalloc_index_next(pool, leaf, (unsigned)count);
-    return (struct leaves){leaf, leaf != NOT_FOUND};
+    return leaves_from(leaf, leaf != NOT_FOUND);
 #endif
 }
 

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Every supported target has pointers of 32 or 64 bits. */
-#if SIZE_MAX > 0xffffffff
+#if SIZE_MAX < 0xffffffff
+#error "ffalloc needs pointers of 32 or 64 bits, not of 16 as AVR and MSP430 have them"
+#elif SIZE_MAX > 0xffffffff
 #define WORD_LOG2 6
 #else
 #define WORD_LOG2 5

@@ -12,8 +12,10 @@
 
 bool ffalloc_require(struct audit *audit, bool holds, const char *rule, size_t granule)
 {
-    if (!holds)
-        audit->fault = (struct ffalloc_fault){rule, bytes_of(audit->pool, granule)};
+    if (!holds) {
+        audit->fault.rule = rule;
+        audit->fault.offset = bytes_of(audit->pool, granule);
+    }
     return holds;
 }
 

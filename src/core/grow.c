@@ -32,6 +32,13 @@ static struct layout growing_layout(size_t granules, size_t unit)
     return layout;
 }
 
+static void add_part(struct part **part, size_t off, size_t size)
+{
+    (*part)->off = off;
+    (*part)->size = size;
+    (*part)++;
+}
+
 /* Adds the levels of a tree over `most` entries, as far as one over `count` needs them: the first
  * `always` of them, and each above one that has more than a node. Returns where they end. */
 static size_t add_levels(struct part **part, size_t off, unsigned levels, unsigned always,
@@ -40,7 +47,7 @@ static size_t add_levels(struct part **part, size_t off, unsigned levels, unsign
     bool is_needed = true;
     for (unsigned level = 0; level < levels; level++) {
         size_t padded = layout_align_up(count, fanout);
-        *(*part)++ = (struct part){off, is_needed || level < always ? padded * entry_size : 0};
+        add_part(part, off, is_needed || level < always ? padded * entry_size : 0);
         is_needed = is_needed && count > fanout;
         most = layout_align_up(most, fanout);
         off += layout_align_up(most * entry_size, unit);
@@ -57,7 +64,7 @@ static unsigned parts_of(const struct layout *layout, size_t most, size_t granul
 {
     struct part *part = parts;
     size_t leaf_count = leaf_count_of(granules);
-    *part++ = (struct part){0, layout->leaves_off + leaf_count * sizeof(struct leaf)};
+    add_part(&part, 0, layout->leaves_off + leaf_count * sizeof(struct leaf));
     bool is_lone = WORD_LOG2 == 6 && !FFALLOC_SMALL && layout->leaf_count == 1;
     unsigned levels = is_lone ? 0 : layout->level_count;
     size_t off =
@@ -65,7 +72,7 @@ static unsigned parts_of(const struct layout *layout, size_t most, size_t granul
                    layout->leaf_count, leaf_count, FANOUT, sizeof(hole_size));
     off = add_levels(&part, off, layout->page_level_count, 1, layout->unit, page_count_of(most),
                      most_of(page_count_of(granules), 1), PAGE_FANOUT, sizeof(uint32_t));
-    *part++ = (struct part){off + layout->unit, granules << log2};
+    add_part(&part, off + layout->unit, granules << log2);
     return (unsigned)(part - parts);
 }
 
@@ -77,8 +84,10 @@ static unsigned pieces_between(const struct part *before, const struct part *aft
     for (unsigned i = 0; i < count; i++) {
         size_t from = before ? layout_align_up(before[i].size, unit) : 0;
         size_t to = layout_align_up(after[i].size, unit);
-        if (to > from)
-            pieces[piece_count++] = (struct ffalloc_piece){start + after[i].off + from, to - from};
+        if (to > from) {
+            pieces[piece_count].start = start + after[i].off + from;
+            pieces[piece_count++].size = to - from;
+        }
     }
     return piece_count;
 }
@@ -109,7 +118,7 @@ static void move_sentinel(struct ffalloc_pool *pool, size_t granules)
     if (last == leaf) {
         pool->leaves[last].starts |= bit_of(granules);
     } else {
-        pool->leaves[last] = (struct leaf){SIZE_MAX, bit_of(granules)};
+        pool->leaves[last] = leaf_with(SIZE_MAX, bit_of(granules));
         map_mark_run(pool, leaf + 1, last, RUN_OF_BLOCK);
     }
     pool->granule_count = granules;

@@ -43,7 +43,7 @@ static void init_levels(struct ffalloc_pool *pool, const struct layout *layout)
 static void init_hole(struct ffalloc_pool *pool)
 {
     size_t count = pool->granule_count;
-    pool->leaves[leaf_of(count)] = (struct leaf){-bit_of(count), bit_of(count)};
+    pool->leaves[leaf_of(count)] = leaf_with(-bit_of(count), bit_of(count));
     map_mark_hole(pool, 0, count);
     ffalloc_index_init(pool);
 }
@@ -104,7 +104,7 @@ struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
 
 struct ffalloc_pool *ffalloc_init(void *memory, size_t size)
 {
-    static const struct ffalloc_config defaults = {0};
+    static const struct ffalloc_config defaults = {0, false, NULL, NULL, NULL, 0, 0};
     return ffalloc_init_with(memory, size, &defaults);
 }
 

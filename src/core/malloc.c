@@ -69,7 +69,7 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
     void *block = note_placed(pool, start, count, size);
     words->used |= -bit;
     map_mark_run(pool, leaf + 1, rest_leaf, RUN_OF_BLOCK);
-    pool->leaves[rest_leaf] = (struct leaf){bits_below(rest), 0};
+    pool->leaves[rest_leaf] = leaf_with(bits_below(rest), 0);
     map_mark_run(pool, leaf_of(rest + WORD_BITS - 1), last, RUN_OF_HOLE);
     index_gained(pool, rest_leaf, SATURATED);
     if (leaf >> FANOUT_LOG2 != rest_leaf >> FANOUT_LOG2)

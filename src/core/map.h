@@ -161,7 +161,7 @@ HOT void map_take(struct ffalloc_pool *pool, size_t start, size_t from, size_t e
     if (beyond || leaf == leaf_of(start))
         words->used |= beyond - bit_of(from);
     else
-        *words = (struct leaf){0, RUN_OF_BLOCK};
+        *words = leaf_with(0, RUN_OF_BLOCK);
     if (!beyond && bits_below(end))
         map_leaf_to_write(pool, last)->used |= bits_below(end);
     map_mark_run(pool, leaf_of(start) + 1, last, RUN_OF_BLOCK);
@@ -175,7 +175,7 @@ static inline void map_split_block(struct ffalloc_pool *pool, size_t start, size
 {
     struct leaf *words = &pool->leaves[leaf_of(from)];
     if (leaf_is_blank(words))
-        *words = (struct leaf){SIZE_MAX, 0};
+        *words = leaf_with(SIZE_MAX, 0);
     map_mark_run(pool, leaf_of(start) + 1, leaf_of(from), RUN_OF_BLOCK);
 }
 

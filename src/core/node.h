@@ -137,6 +137,15 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 /* The same byte everywhere in a word. */
 #define IN_EACH_BYTE(byte) (SIZE_MAX / 0xff * (byte))
 
+/* Bit 7 of each byte: x >= bound there. The subtraction is kept inside each byte by setting
+ * bit 7 of x and clearing it in the bound; where those bits differ they decide, else it does. */
+HOT size_t bytes_at_least(size_t x, size_t bound)
+{
+    const size_t high = IN_EACH_BYTE(0x80);
+    size_t low_at_least = (x | high) - (bound & ~high);
+    return ((x & ~bound) | (~(x ^ bound) & low_at_least)) & high;
+}
+
 #if defined(__ARM_FEATURE_SIMD32) && !defined(FFALLOC_PLAIN)
 
 #include <arm_acle.h>
@@ -161,15 +170,6 @@ HOT size_t bytes_max(size_t x, size_t y)
 }
 
 #else
-
-/* Bit 7 of each byte: x >= bound there. The subtraction is kept inside each byte by setting
- * bit 7 of x and clearing it in the bound; where those bits differ they decide, else it does. */
-HOT size_t bytes_at_least(size_t x, size_t bound)
-{
-    const size_t high = IN_EACH_BYTE(0x80);
-    size_t low_at_least = (x | high) - (bound & ~high);
-    return ((x & ~bound) | (~(x ^ bound) & low_at_least)) & high;
-}
 
 HOT size_t bytes_bound(unsigned least)
 {
@@ -232,20 +232,17 @@ HOT bool node_find(const uint8_t *node, unsigned from, unsigned least, size_t *a
     return true;
 }
 
-#if WORD_LOG2 == 6
-
 HOT size_t node_reach(const uint8_t *node, unsigned least)
 {
-    const size_t gather = 0x0102040810204080; /* bit 0 of each byte to the highest byte */
+    /* Bit 0 of each byte to the highest byte. */
+    const size_t gather = (size_t)(0x0102040810204080u >> (64 - WORD_BITS));
     size_t reach = 0;
     for (unsigned at = 0; at < FANOUT; at += NODE_WORD) {
         size_t high = bytes_at_least(node_word(node, at), IN_EACH_BYTE(least));
-        reach |= (high >> 7) * gather >> 56 << at;
+        reach |= (high >> 7) * gather >> (WORD_BITS - 8) << at;
     }
     return reach;
 }
-
-#endif
 
 HOT unsigned largest_of(size_t bytes)
 {

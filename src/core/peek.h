@@ -10,8 +10,8 @@
 
 static inline struct leaf peek_leaf(const struct leaf *leaf)
 {
-    return (struct leaf){__atomic_load_n(&leaf->used, __ATOMIC_RELAXED),
-                         __atomic_load_n(&leaf->starts, __ATOMIC_RELAXED)};
+    return leaf_with(__atomic_load_n(&leaf->used, __ATOMIC_RELAXED),
+                     __atomic_load_n(&leaf->starts, __ATOMIC_RELAXED));
 }
 
 /* Bytes given back since the pool was made; needs FFALLOC_STATISTICS. */

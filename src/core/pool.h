@@ -126,6 +126,17 @@ struct leaf {
     size_t starts; /* bit i: a block starts there; a blank leaf: see above */
 };
 
+static inline struct leaf leaf_with(size_t used, size_t starts)
+{
+    struct leaf leaf = {used, starts}; /* C++ has no compound literals */
+    return leaf;
+}
+
+/* As C++ the core has one thing that is C's alone, which gcc lets pass and clang is told to. */
+#if defined(__clang__) && defined(__cplusplus)
+#pragma clang diagnostic ignored "-Wc99-extensions"
+#endif
+
 struct ffalloc_pool {
     struct leaf *leaves;
     unsigned char *blocks; /* address of granule 0 */
@@ -154,13 +165,13 @@ struct ffalloc_pool {
 #endif
     uint16_t quick_size;   /* bytes; larger requests, and of 0, take not malloc's short way */
     uint8_t tree_pointers; /* in levels[]; then come the pages' */
-#if WORD_LOG2 == 5
+#if !HAS_HINTS && WORD_LOG2 == 5
     uint8_t lone[1]; /* a level of one byte */
 #elif !HAS_HINTS
     NODE_ALIGNED uint8_t lone[FANOUT];
 #endif
 #endif
-    hole_size *levels[];
+    __extension__ hole_size *levels[];
 };
 
 /* Granules for a request of `size` bytes: at least one, and no size wraps. */

@@ -5,11 +5,11 @@
 
 static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t start)
 {
-    return (struct ffalloc_block){
-        .address = address_of(pool, start),
-        .size = bytes_of(pool, map_next(pool, start) - start),
-        .is_used = !map_is_hole(pool, start),
-    };
+    struct ffalloc_block block;
+    block.address = address_of(pool, start);
+    block.size = bytes_of(pool, map_next(pool, start) - start);
+    block.is_used = !map_is_hole(pool, start);
+    return block;
 }
 
 /* The start of the block or hole that contains a granule. Most of a large pool is its last hole,
@@ -111,37 +111,33 @@ static size_t least_free_size(const struct ffalloc_pool *pool)
 void ffalloc_stats(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
 {
     size_t block_count = count_blocks(pool);
-    *stats = (struct ffalloc_stats){
-        .granule = bytes_of(pool, 1),
-        .usable_size = bytes_of(pool, pool->granule_count),
-        .used_size = bytes_of(pool, used_granules(pool)),
-        .peak_used_size = FFALLOC_STATISTICS ? bytes_of(pool, pool->most_used_granules) : 0,
-        .free_size = bytes_of(pool, pool->granule_count - used_granules(pool)),
-        .least_free_size = least_free_size(pool),
-        .largest_hole_size = 0, /* the holes are counted below */
-        .smallest_hole_size = 0,
-        .hole_count = 0,
-        .block_count = block_count,
-        .alloc_count = pool->alloc_count,
-        .free_count = pool->alloc_count - block_count,
-        .failed_count = pool->failed_count,
-        .largest_request_size = pool->largest_request_size,
-        .slack_total_size =
-            FFALLOC_STATISTICS ? bytes_of(pool, pool->granted_granules) - pool->requested_size : 0,
-        .high_water_size = bytes_of(pool, pool->high_water_granules),
-    };
+    stats->granule = bytes_of(pool, 1);
+    stats->usable_size = bytes_of(pool, pool->granule_count);
+    stats->used_size = bytes_of(pool, used_granules(pool));
+    stats->peak_used_size = FFALLOC_STATISTICS ? bytes_of(pool, pool->most_used_granules) : 0;
+    stats->free_size = bytes_of(pool, pool->granule_count - used_granules(pool));
+    stats->least_free_size = least_free_size(pool);
+    stats->largest_hole_size = 0; /* the holes are counted below */
+    stats->smallest_hole_size = 0;
+    stats->hole_count = 0;
+    stats->block_count = block_count;
+    stats->alloc_count = pool->alloc_count;
+    stats->free_count = pool->alloc_count - block_count;
+    stats->failed_count = pool->failed_count;
+    stats->largest_request_size = pool->largest_request_size;
+    stats->slack_total_size =
+        FFALLOC_STATISTICS ? bytes_of(pool, pool->granted_granules) - pool->requested_size : 0;
+    stats->high_water_size = bytes_of(pool, pool->high_water_granules);
     ffalloc_walk_holes(pool, 1, count_hole, stats);
 }
 
 void ffalloc_marks(const struct ffalloc_pool *pool, struct ffalloc_marks *marks)
 {
-    *marks = (struct ffalloc_marks){
-        .blocks = pool->blocks,
-        .usable_size = bytes_of(pool, pool->granule_count),
-        .used_size = bytes_of(pool, used_granules(pool)),
-        .least_free_size = least_free_size(pool),
-        .high_water_size = bytes_of(pool, pool->high_water_granules),
-    };
+    marks->blocks = pool->blocks;
+    marks->usable_size = bytes_of(pool, pool->granule_count);
+    marks->used_size = bytes_of(pool, used_granules(pool));
+    marks->least_free_size = least_free_size(pool);
+    marks->high_water_size = bytes_of(pool, pool->high_water_granules);
 }
 
 void ffalloc_reset_marks(struct ffalloc_pool *pool)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""What a firmware's build takes of this repository: its package managers' files, the figures of
+ports/README.md, and one list of flags for all builds of the library."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import support
+from support import BUILD, SOURCE, TestCase, need
+
+sys.path.insert(0, str(SOURCE / "bench"))
+import footprint
+
+MAIN = """
+#include <ffalloc/ffalloc.h>
+static unsigned char memory[4096];
+int main(void) { return !ffalloc_malloc(ffalloc_init(memory, sizeof memory), 100); }
+"""
+# What the two build systems have of functions, as far as the files here use them.
+ESP_IDF = """
+set(ESP_PLATFORM 1)
+function(idf_component_register)
+  cmake_parse_arguments(HIS "" "" "SRCS;INCLUDE_DIRS" ${ARGN})
+  add_library(fetched STATIC ${HIS_SRCS})
+  target_include_directories(fetched PUBLIC ${HIS_INCLUDE_DIRS})
+endfunction()
+add_subdirectory(fetched)
+"""
+ZEPHYR = """
+set(CONFIG_FFALLOC y)
+function(zephyr_include_directories)
+  include_directories(${ARGN})
+  set_property(GLOBAL PROPERTY HIS_INCLUDES ${ARGN})
+endfunction()
+macro(zephyr_library_named name)
+  set(ZEPHYR_CURRENT_LIBRARY ${name})
+  add_library(${name} STATIC "")
+endmacro()
+function(zephyr_library_sources)
+  target_sources(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${ARGN})
+endfunction()
+add_subdirectory(fetched/%s module)
+add_library(fetched INTERFACE)
+get_property(INCLUDES GLOBAL PROPERTY HIS_INCLUDES)
+target_include_directories(fetched INTERFACE ${INCLUDES})
+target_link_libraries(fetched INTERFACE ffalloc)
+"""
+FETCH_CONTENT = "add_subdirectory(fetched)\nadd_library(his ALIAS ffalloc-core)\n"
+# Instruction sets with pointers of 16 bits, as the two managers name what has them.
+OF_16_BITS = {"avr", "megaavr", "atmelavr", "atmelmegaavr", "timsp430", "intel_mcs51", "ststm8", "pic", "*"}
+
+
+class Managers(TestCase):
+    """Each gets what git has, in a folder of its own, and nothing beside it."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.project = pathlib.Path(folder.name)
+        fetched = self.project / "fetched"
+        fetched.mkdir()
+        names = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z"], capture_output=True, check=True).stdout
+        tree = subprocess.run(["tar", "-C", SOURCE, "-c", "--null", "-T", "-"], input=names,
+                              capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-C", fetched, "-x"], input=tree, check=True)
+        self.fetched = fetched
+
+    def assert_builds(self, how, library):
+        cmake = need("cmake")
+        (self.project / "main.c").write_text(MAIN)
+        (self.project / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(his C)\n" + how +
+            f"add_executable(his-main main.c)\ntarget_link_libraries(his-main {library})\n")
+        for words in ((cmake, "-S", self.project, "-B", self.project / "b"),
+                      (cmake, "--build", self.project / "b"), (self.project / "b/his-main",)):
+            done = subprocess.run(words, capture_output=True, text=True, env=support.environment())
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_esp_idf_finds_a_component(self):
+        self.assertIn("version:", (self.fetched / "idf_component.yml").read_text())
+        self.assert_builds(ESP_IDF, "fetched")
+
+    def test_zephyr_finds_a_module(self):
+        module = (self.fetched / "zephyr/module.yml").read_text()
+        folder = re.search(r"^  cmake: (\S+)$", module, re.M).group(1)
+        kconfig = self.fetched / re.search(r"^  kconfig: (\S+)$", module, re.M).group(1)
+        self.assertIn("config FFALLOC", kconfig.read_text())
+        self.assert_builds(ZEPHYR % folder, "fetched")
+
+    def test_cmake_finds_the_core(self):
+        self.assert_builds(FETCH_CONTENT, "ffalloc::core")
+
+    def test_platformio_finds_sources_and_names_what_they_run_on(self):
+        library = json.loads((self.fetched / "library.json").read_text())
+        self.assertTrue(list((self.fetched / library["build"]["srcDir"]).glob("*.c")))
+        self.assertTrue((self.fetched / library["build"]["includeDir"] / library["headers"]).exists())
+        self.assertGreater(len(library["platforms"]), 5)
+        self.assertFalse(OF_16_BITS & {*library["platforms"], *library["frameworks"]})
+
+    def test_arduino_names_what_it_runs_on(self):
+        text = (self.fetched / "ports/arduino/library.properties").read_text()
+        architectures = re.search(r"^architectures=(.*)$", text, re.M).group(1).split(",")
+        self.assertGreater(len(architectures), 5)
+        self.assertFalse(OF_16_BITS & set(architectures))
+
+    def test_all_have_the_version(self):
+        version = re.search(r"version: '([\d.]+)'", (SOURCE / "meson.build").read_text()).group(1)
+        for name in ("idf_component.yml", "library.json", "ports/arduino/library.properties",
+                     "bindings/rust/Cargo.toml", "include/ffalloc/ffalloc.h"):
+            self.assertIn(version, (self.fetched / name).read_text(), name)
+
+
+class SixteenBits(TestCase):
+    def test_the_first_error_says_so(self):
+        clang = need("clang")
+        for target in ("avr", "msp430"):
+            done = subprocess.run([clang, f"--target={target}", "-ffreestanding", "-fsyntax-only", BUILD / "ffalloc.c"],
+                                  capture_output=True, text=True)
+            self.assertNotEqual(done.returncode, 0)
+            first = next(line for line in done.stderr.splitlines() if "error:" in line)
+            self.assertIn("ffalloc needs pointers of 32 or 64 bits", first)
+
+
+class Stack(TestCase):
+    def test_no_call_takes_more_than_stated(self):
+        need("arm-none-eabi-gcc")
+        need("riscv64-unknown-elf-gcc")
+        text = (SOURCE / "ports/README.md").read_text()
+        for label, measured in footprint.all_stack_depths().items():
+            row = re.search(rf"^\| {re.escape(label)} \|([\d |]+)\|$", text, re.M).group(1)
+            for name, stated, needed in zip(footprint.STACK_CALLS, map(int, row.split("|")), measured):
+                self.assertLessEqual(needed, stated, f"{label} {name}")
+                self.assertLess(stated, needed + 64, f"{label} {name}: state less")
+
+
+class Flags(TestCase):
+    """libffalloc.so is built for 64 and for 32 bits by the same flags."""
+
+    def flags(self, part):
+        """By source, the flags but for the machine's and the names of files made."""
+        flags = {}
+        for command in json.loads((BUILD / "compile_commands.json").read_text()):
+            words = command["command"].split()
+            output = words[words.index("-o") + 1]
+            if output.startswith(part):
+                source = command["file"].split("src/")[-1]
+                flags[source] = [word for word in words if word.startswith("-") and
+                                 not word.startswith(("-m32", "-DFFALLOC_GROWTH", "-MF", "-MQ", "-o", "-I"))]
+        return flags
+
+    def test_of_both_are_one_list(self):
+        library = {**self.flags("libffalloc-core.a.p"), **self.flags("libffalloc.so.")}
+        self.assertGreater(len(library), 20)
+        other = self.flags("src/lib32/")
+        if not other:
+            self.skipTest("no library of 32 bits here")
+        self.assertEqual(other, library)
