@@ -155,6 +155,60 @@ class Threads(ToolCase):
             self.assert_one_line(self.tool("size", *words, status=status), ".")
 
 
+class Exec(ToolCase):
+    """What a process called before it became another program is kept."""
+
+    def compiled(self):
+        source, program = self.folder / "exec.c", self.folder / "exec"
+        source.write_text("""
+            #include <stdlib.h>
+            #include <unistd.h>
+            int main(int count, char **words)
+            {
+                for (int i = 0; i < 50; i++) free(malloc(i + 1));
+                if (count > 1) execv(words[1], words + 1);
+                return 3;
+            }""")
+        subprocess.run([need("gcc"), "-w", "-O0", "-fno-builtin", source, "-o", program], check=True)
+        return program
+
+    def events_of(self, trace):
+        return self.object("replay", "--json", trace)["events"]
+
+    def test_keeps_each_program_in_a_trace_of_its_own(self):
+        program = self.compiled()
+        silent = self.folder / "silent"
+        silent.write_text("")
+        subprocess.run([need("gcc"), "-xc", "-", "-o", silent], input=b"int main(void) { return 0; }",
+                       check=True)
+        for output in ("trace", "trace.%p"):
+            folder = self.folder / f"of-{len(output)}"
+            folder.mkdir()
+            done = self.tool("record", "-o", folder / output, "--", program, program, silent)
+            traces = sorted(folder.iterdir())
+            self.assertEqual([self.events_of(trace) for trace in traces], [0, 100, 100])
+            self.assertEqual([trace.name.removeprefix(traces[0].name) for trace in traces],
+                             ["", ".1", ".2"])
+            self.assertEqual(done.stderr.count("became another program; its 100 events"), 2)
+
+    def test_keeps_what_was_before_a_program_that_is_not_recorded(self):
+        program = self.compiled()
+        for words in ((program, "/no/such/program"), ("sh", "-c", f"exec {program} /bin/false")):
+            trace = self.record(*words, options=["--only", "exec"], status=None)
+            self.assertEqual(self.events_of(trace), 100)
+
+    def test_says_what_a_pipe_cannot_keep(self):
+        program = self.compiled()
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+            done = self.tool("record", "-o", fifo, "--", program, program, status=3)
+            content = reader.stdout.read()
+        self.assertIn("100 events before that are dropped", done.stderr)
+        (self.folder / "trace").write_bytes(content)
+        self.assertEqual(self.events_of(self.folder / "trace"), 100)
+
+
 class Sizes(ToolCase):
     """With aligned requests the pool is looked for in steps that halve."""
 

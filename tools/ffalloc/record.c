@@ -36,7 +36,8 @@ struct session {
     struct ending ending;
     struct recorded {
         struct recorder *recorder;
-        int process; /* a pidfd; -1: it has ended */
+        int process;          /* a pidfd; -1: it has ended */
+        unsigned image_count; /* programs that the process was before, by exec */
     } recorded[RECORDERS_MOST];
     unsigned count;
     unsigned trace_count;   /* written or being written */
@@ -149,15 +150,28 @@ static bool is_wanted(const struct session *session, const struct ring *ring)
     return is_first && ring->parent == 0;
 }
 
-/* A process that becomes another program, as a shell script's wrapper does, is recorded as that. */
-static void drop_earlier(struct session *session, unsigned process)
+/* The recorder of a process, or session->count. */
+static unsigned find_recorder(const struct session *session, unsigned process)
 {
-    for (unsigned i = 0; i < session->count; i++)
-        if (recorder_process(session->recorded[i].recorder) == process) {
-            recorder_discard(session->recorded[i].recorder);
-            drop_recorder(session, i);
-            return;
-        }
+    unsigned i = 0;
+    while (i < session->count && recorder_process(session->recorded[i].recorder) != process)
+        i++;
+    return i;
+}
+
+/* The process has become another program by exec, whose trace has the name that was asked for. What
+ * it called before is kept beside it. */
+static void finish_earlier(struct session *session, unsigned i)
+{
+    struct recorder *recorder = session->recorded[i].recorder;
+    char *path = trace_path(session, recorder_process(recorder));
+    char *name;
+    unsigned number = ++session->recorded[i].image_count;
+    if (asprintf(&name, "%s.%u", path, number) < 0)
+        die(STATUS_FAILED, "out of memory");
+    session->has_failed |= !recorder_finish_as(recorder, name, session->is_quiet);
+    free(path);
+    free(name);
 }
 
 static void add_ring(struct session *session, const char *name)
@@ -167,25 +181,32 @@ static void add_ring(struct session *session, const char *name)
     struct ring *ring = ring_open(path);
     if (!ring)
         return;
-    drop_earlier(session, ring->process);
-    if (!is_wanted(session, ring)) {
+    unsigned process = ring->process;
+    unsigned earlier = find_recorder(session, process);
+    bool is_next_image = earlier < session->count;
+    if (!is_next_image && !is_wanted(session, ring)) {
         ring->is_unwanted = 1;
         session->ignored_count++;
         ring_close(ring);
         return;
     }
-    char *trace = trace_path(session, ring->process);
-    unsigned process = ring->process;
-    struct recorder *recorder = recorder_open(ring, trace, session->command);
+    struct recorded recorded = {.process = -1};
+    if (is_next_image) {
+        finish_earlier(session, earlier);
+        recorded.image_count = session->recorded[earlier].image_count;
+        drop_recorder(session, earlier);
+    }
+    char *trace = trace_path(session, process);
+    recorded.recorder = recorder_open(ring, trace, session->command);
     free(trace);
-    if (!recorder) {
+    if (!recorded.recorder) {
         ring->is_unwanted = 1;
         ring_close(ring);
         session->has_failed = true;
         return;
     }
-    int descriptor = (int)syscall(SYS_pidfd_open, process, 0);
-    session->recorded[session->count++] = (struct recorded){recorder, descriptor};
+    recorded.process = (int)syscall(SYS_pidfd_open, process, 0);
+    session->recorded[session->count++] = recorded;
     session->trace_count++;
 }
 

@@ -356,13 +356,8 @@ static void close_recorder(struct recorder *recorder)
     free(recorder);
 }
 
-void recorder_discard(struct recorder *recorder)
-{
-    trace_abandon(recorder->writer);
-    close_recorder(recorder);
-}
-
-bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet)
+/* Writes what is left; returns the trace's size, or -1 having said why it cannot be written. */
+static int64_t write_rest(struct recorder *recorder, struct ending ending)
 {
     size_t length;
     recorder_drain(recorder);
@@ -373,12 +368,37 @@ bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_qu
     int64_t size = trace_finish(recorder->writer);
     if (size < 0)
         say("%s cannot be written: %s", recorder->trace_path, strerror(errno));
-    else if (!is_quiet)
-        say("%s: %" PRIu64 " events in %.2f s, %s (%.1f bytes an event); recording added %.0f %%",
-            recorder->trace_path, recorder->event_count, (double)recorder->microseconds / 1e6,
-            person((uint64_t)size),
+    return size;
+}
+
+bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet)
+{
+    int64_t size = write_rest(recorder, ending);
+    if (size >= 0 && !is_quiet)
+        say("%s: %" PRIu64 " event%s in %.2f s, %s (%.1f bytes an event); recording added %.0f %%",
+            recorder->trace_path, recorder->event_count, recorder->event_count == 1 ? "" : "s",
+            (double)recorder->microseconds / 1e6, person((uint64_t)size),
             recorder->event_count ? (double)size / (double)recorder->event_count : 0.0,
             overhead_percent(recorder));
+    close_recorder(recorder);
+    return size >= 0;
+}
+
+bool recorder_finish_as(struct recorder *recorder, const char *trace_path, bool is_quiet)
+{
+    recorder_drain(recorder);
+    const char *slash = strrchr(recorder->ring->program, '/');
+    const char *program = slash ? slash + 1 : recorder->ring->program;
+    bool is_kept = recorder->event_count > 0 && trace_rename(recorder->writer, trace_path);
+    int64_t size = 0;
+    if (is_kept)
+        size = write_rest(recorder, (struct ending){0});
+    else
+        trace_abandon(recorder->writer);
+    if (recorder->event_count > 0 && size >= 0 && !is_quiet)
+        say("%s became another program; its %" PRIu64 " event%s before that are %s%s", program,
+            recorder->event_count, recorder->event_count == 1 ? "" : "s",
+            is_kept ? "in " : "dropped: the output is no file", is_kept ? trace_path : "");
     close_recorder(recorder);
     return size >= 0;
 }

@@ -31,8 +31,10 @@ struct ending {
  * be written. */
 bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet);
 
-/* Ends without a trace. */
-void recorder_discard(struct recorder *recorder);
+/* Finishes the trace of a process that has become another program, under a name of its own, and
+ * says so; as recorder_finish otherwise. What is no regular file has one trace only: then it says
+ * that this one is dropped. Without an event there is no trace. */
+bool recorder_finish_as(struct recorder *recorder, const char *trace_path, bool is_quiet);
 
 unsigned recorder_process(const struct recorder *recorder);
 

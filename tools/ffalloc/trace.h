@@ -101,6 +101,8 @@ void trace_write_text(struct trace_writer *writer, enum trace_op op, const char 
                       size_t length);
 void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint64_t *frames,
                        size_t count);
+/* Gives the file another final name; false if it is no regular file, which keeps its own. */
+bool trace_rename(struct trace_writer *writer, const char *path);
 /* Both return the file's size, or -1 and errno if anything could not be written; the file is gone
  * then, and after trace_abandon. */
 int64_t trace_finish(struct trace_writer *writer);

@@ -155,6 +155,15 @@ static int64_t end(struct trace_writer *writer)
     return error ? -1 : size;
 }
 
+bool trace_rename(struct trace_writer *writer, const char *path)
+{
+    if (strcmp(writer->path, writer->unfinished_path) == 0)
+        return false;
+    free(writer->path);
+    writer->path = strdup(path);
+    return true;
+}
+
 int64_t trace_finish(struct trace_writer *writer)
 {
     flush(writer, ZSTD_e_end);
