@@ -146,6 +146,13 @@ class Contract(TestCase):
             with self.subTest(**variables):
                 self.assert_ends_well(run([CHILDREN / "remote", "size"], **variables))
 
+    def test_a_live_block_is_resized_whatever_another_thread_does_wrong(self):
+        for variables in ({}, {"FFALLOC_POOL": "256M"}, {"FFALLOC_CHECK": "1000"}, {"FFALLOC_FILL": "1"}):
+            with self.subTest(**variables):
+                process = run([CHILDREN / "remote", "realloc"], FFALLOC_ON_ERROR="report", **variables)
+                self.assertEqual(process.returncode, 0, process.stderr[-200:])
+                self.assertIn("is 16 bytes inside a block of 48 bytes", process.stderr)
+
     def test_what_another_thread_frees_wrongly_is_told(self):
         for case, message in (("twice", "double free of "), ("inside", "is 16 bytes inside a block of 48 ")):
             process = run([CHILDREN / "remote", case])

@@ -278,11 +278,11 @@ bool heap_resize(void *block, size_t size)
     return is_done;
 }
 
-void heap_free(void *block)
+bool heap_free(void *block)
 {
     struct shard *shard = owner_of(block);
     if (!shard)
-        return;
+        return false;
     heap_lock(shard);
     size_t size = ffalloc_release(shard->pool, block);
     if (heap.watchers.asan && size > 0)
@@ -290,6 +290,7 @@ void heap_free(void *block)
     heap_note_freed(shard);
     heap_check(shard);
     heap_unlock(shard);
+    return size > 0;
 }
 
 size_t heap_usable_size(void *block)

@@ -76,7 +76,6 @@ struct heap {
     _Alignas(8) uint64_t request_count; /* counted only for FFALLOC_FAIL; atomic, as the next */
     uint64_t call_count;                /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
-    uint64_t misuse_count;
     struct recorder *recorder;       /* NULL: nothing is recorded (record.h) */
     struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
     struct shard shards[SHARD_LIMIT];
@@ -113,9 +112,10 @@ void *heap_malloc(size_t size);
 void *heap_calloc(size_t size);
 void *heap_aligned_alloc(size_t alignment, size_t size);
 
-/* As ffalloc_resize, ffalloc_free and ffalloc_usable_size, on the shard that owns the block. */
+/* As ffalloc_resize, ffalloc_free and ffalloc_usable_size, on the shard that owns the block; what
+ * is no block is told of, and the answer is false or 0. */
 bool heap_resize(void *block, size_t size);
-void heap_free(void *block);
+bool heap_free(void *block);
 size_t heap_usable_size(void *block);
 
 /* Notes a refused request and sets errno; returns NULL. */

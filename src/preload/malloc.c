@@ -176,18 +176,10 @@ EXPORT void *calloc(size_t count, size_t size)
     return request_zeroed(total, CALLER_SITE);
 }
 
-/* realloc of a live block to a size above 0; NULL if it cannot be, or is not live. */
-__attribute__((always_inline)) static inline void *move_or_resize(const char *call, void *block,
+/* realloc of a live block of `usable_size` to a size above 0; NULL if it cannot be. */
+__attribute__((always_inline)) static inline void *move_or_resize(void *block, size_t usable_size,
                                                                   size_t size)
 {
-    uint64_t misuse_count = heap.misuse_count;
-    heap_call = call;
-    size_t usable_size = heap_usable_size(block);
-    heap_call = NULL;
-    if (heap.misuse_count != misuse_count) {
-        annotate_free(heap.watchers, block); /* for Valgrind to report it too */
-        return NULL;
-    }
     if (!heap_allows(size))
         return NULL;
     size_t before = annotate_requested_size(heap.watchers, block, usable_size);
@@ -217,12 +209,16 @@ __attribute__((always_inline)) static inline void *reallocate(const char *call, 
         return NULL;
     }
     record_begin();
-    uint64_t misuse_count = heap.misuse_count;
-    void *moved = move_or_resize(call, block, size);
-    bool is_misuse = heap.misuse_count != misuse_count;
-    enum ring_op op = is_misuse ? RING_NOTHING : moved ? RING_REALLOC : RING_FAILED;
+    heap_call = call;
+    size_t usable_size = heap_usable_size(block);
+    heap_call = NULL;
+    bool is_block = usable_size > 0; /* or that was told */
+    void *moved = is_block ? move_or_resize(block, usable_size, size) : NULL;
+    if (!is_block)
+        annotate_free(heap.watchers, block); /* for Valgrind to report it too */
+    enum ring_op op = !is_block ? RING_NOTHING : moved ? RING_REALLOC : RING_FAILED;
     record_end((struct event){op, moved, block, size, 0}, caller);
-    return moved || is_misuse ? moved : heap_refuse(call, size);
+    return moved || !is_block ? moved : heap_refuse(call, size);
 }
 
 __attribute__((noinline)) static void *reallocate_long(const char *call, void *block, size_t size)
@@ -234,22 +230,21 @@ __attribute__((noinline)) static void *reallocate_long(const char *call, void *b
     return reallocate(call, block, size, CALLER);
 }
 
-/* What a usual case of realloc ends with that has not `done` it: it told of a misuse, or not. */
-static inline void *reallocate_otherwise(uint64_t misuse_count, const char *call, void *block,
-                                         size_t size)
+static bool is_block_of(const struct ffalloc_pool *pool, const void *address)
 {
-    return heap.misuse_count != misuse_count ? NULL : reallocate_long(call, block, size);
+    struct ffalloc_block found;
+    return ffalloc_find(pool, address, &found) && found.is_used && found.address == address;
 }
 
 __attribute__((noinline)) static void *reallocate_plainly(const char *call, void *block,
                                                           size_t size)
 {
-    uint64_t misuse_count = heap.misuse_count;
     heap_call = call;
     void *done = ffalloc_realloc(heap.plain_pool, block, size);
     heap_call = NULL;
-    if (!likely(done))
-        return reallocate_otherwise(misuse_count, call, block, size);
+    if (!likely(done)) /* what is no block was told */
+        return block && !is_block_of(heap.plain_pool, block) ? NULL
+                                                             : reallocate_long(call, block, size);
     if (block && done != block)
         heap_note_freed(&heap.shards[0]);
     return done;
@@ -259,18 +254,18 @@ __attribute__((noinline)) static void *reallocate_plainly(const char *call, void
 __attribute__((noinline)) static void *reallocate_at_home(struct shard *home, const char *call,
                                                           void *block, size_t size)
 {
-    uint64_t misuse_count = heap.misuse_count;
     heap_call = call;
     heap_lock_surely(home);
-    void *done = block && ffalloc_resize(home->pool, block, size) ? block : NULL;
-    if (!done && heap.misuse_count == misuse_count)
+    size_t before = block ? ffalloc_usable_size(home->pool, block) : 0;
+    bool is_told = block && before == 0; /* it is no block */
+    void *done = before > 0 && ffalloc_resize(home->pool, block, size) ? block : NULL;
+    if (!done && !is_told)
         done = ffalloc_malloc(home->pool, size);
-    size_t before = block && done && done != block ? ffalloc_usable_size(home->pool, block) : 0;
     lock_give(&home->lock);
     heap_call = NULL;
     if (!likely(done))
-        return reallocate_otherwise(misuse_count, call, block, size);
-    if (before == 0)
+        return is_told ? NULL : reallocate_long(call, block, size);
+    if (before == 0 || done == block)
         return done;
     memcpy(done, block, before < size ? before : size);
     heap_lock_surely(home);

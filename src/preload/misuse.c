@@ -8,7 +8,6 @@
 
 static void end_or_go_on(void)
 {
-    heap.misuse_count++;
     if (heap.has_abort_on_error)
         abort();
 }

@@ -59,18 +59,14 @@ request_aligned(const char *call, size_t alignment, size_t size, struct caller c
 __attribute__((always_inline)) static inline void release_watched(void *block, struct caller caller)
 {
     record_begin();
-    uint64_t misuse_count = heap.misuse_count;
-    size_t size = heap.options.fill >= 0 ? heap_usable_size(block) : 0;
+    bool is_filled = heap.options.fill >= 0;
+    size_t size = is_filled ? heap_usable_size(block) : 0;
+    bool is_done = !is_filled || size > 0;
     annotate_free(heap.watchers, block);
-    if (heap.misuse_count == misuse_count) {
-        if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
-            memset(block, heap.options.fill, size);
-        if (heap_is_recorded_and_single() && heap_is_in_first(block))
-            heap_release(&heap.shards[0], block);
-        else
-            heap_free(block);
-    }
-    bool is_done = heap.misuse_count == misuse_count;
+    if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
+        memset(block, heap.options.fill, size);
+    if (is_done)
+        is_done = heap_free(block);
     record_end((struct event){is_done ? RING_FREE : RING_NOTHING, block, NULL, 0, 0}, caller);
 }
 

@@ -6,8 +6,10 @@
  *   remote fork     also in a child that is forked meanwhile
  *   remote twice    a block freed by another thread and then by its owner: a double free
  *   remote inside   a pointer into a block, freed by another thread
+ *   remote realloc  of live blocks, while another thread frees what is no block, also by the inbox
  *   remote size     malloc_usable_size of blocks whose neighbours their owner frees and places
  */
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -86,6 +88,44 @@ static int change_neighbours(void)
     return wrong ? fail(wrong) : 0;
 }
 
+static void *free_wrongly(void *block)
+{
+    for (unsigned i = 0; i < 20000; i++)
+        free((char *)block + 16);
+    return NULL;
+}
+
+/* Each grows so far that it moves, or shrinks in place. */
+static int resize(size_t i, size_t size)
+{
+    errno = 0;
+    char *resized = realloc(blocks[i], size);
+    if (resized)
+        blocks[i] = resized;
+    return resized && errno == 0 ? 0 : fail("a live block could not be resized");
+}
+
+static int resize_meanwhile(void)
+{
+    static char none[32];
+    shift = 16;
+    for (size_t size = 30; size < 3000; size *= 3) { /* what is told first waits in the inbox */
+        free_elsewhere(1);
+        if (resize(1, size))
+            return 1;
+    }
+    for (int is_ours = 0; is_ours < 2; is_ours++) {
+        pthread_t other;
+        if (pthread_create(&other, NULL, free_wrongly, is_ours ? blocks[0] : none))
+            abort();
+        for (unsigned round = 0; round < 100000; round++)
+            if (resize(1 + round % 9, round % 5 * 400 + 30))
+                return 1;
+        pthread_join(other, NULL);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
@@ -103,6 +143,8 @@ int main(int argc, char **argv)
         }
         return 0;
     }
+    if (strcmp(what, "realloc") == 0)
+        return resize_meanwhile();
     if (strcmp(what, "size") == 0)
         return change_neighbours();
     if (strcmp(what, "fork") == 0) {
