@@ -36,8 +36,9 @@ enum ffalloc_error {
 };
 
 /*
- * Called instead of carrying out a call whose pointer is wrong; the pool is unchanged, and the
- * hook must leave it so. If it returns, the call returns as if it had failed (NULL, false, 0, or
+ * Called instead of carrying out a call whose pointer is wrong. The pool is unchanged, and the hook
+ * must leave it so; but where threads share a pool it may give their lock back until it returns, as
+ * the call does nothing more with the pool: it then returns as if it had failed (NULL, false, 0, or
  * nothing done). A block of another pool, a FFALLOC_FOREIGN_POINTER, it may free there.
  */
 typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,

@@ -138,11 +138,16 @@ static inline void heap_see_to_inbox(struct shard *shard)
         heap_empty_inbox(shard);
 }
 
-/* With several threads, not in fork. */
-static inline void heap_lock_surely(struct shard *shard)
+/* With several threads, not in fork. A turn begins whenever the lock is taken, for heap_peek. */
+static inline void heap_take(struct shard *shard)
 {
     lock_take(&shard->lock);
     turn_begin(&shard->turn);
+}
+
+static inline void heap_lock_surely(struct shard *shard)
+{
+    heap_take(shard);
     heap_see_to_inbox(shard);
 }
 

@@ -1,10 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* What a wrong pointer, or a damaged pool, is told as: one line that names the kind, the address
- * and what is there. */
+/*
+ * What a wrong pointer, or a damaged pool, is told as: one line that names the kind, the address
+ * and what is there.
+ *
+ * It is told with no lock held: whoever reads the line may be a thread of this process that
+ * allocates first, and a handler of SIGABRT may allocate. What is found out under a lock is kept,
+ * the locks are given back for as long as it takes to tell, and the call then ends as one that
+ * failed.
+ */
 #include <stdlib.h>
 
 #include "describe.h"
 #include "heap.h"
+#include "record.h"
+
+/* The locks of the calling thread's call. */
+struct locks {
+    struct shard *shard; /* NULL: of none */
+    bool has_recorder;
+};
+
+/* `shard` is the one that the call is in, or NULL. */
+static struct locks give_locks(struct shard *shard)
+{
+    bool is_held = shard && shard->lock.state != 0 && !heap_is_forking;
+    struct locks locks = {is_held ? shard : NULL, record_is_locked() && !heap_is_forking};
+    if (locks.shard)
+        lock_give(&shard->lock);
+    if (locks.has_recorder)
+        record_unlock();
+    return locks;
+}
+
+static void take_locks(struct locks locks)
+{
+    if (locks.has_recorder)
+        record_lock();
+    if (locks.shard)
+        heap_take(locks.shard);
+}
 
 static void end_or_go_on(void)
 {
@@ -26,6 +60,24 @@ static void tell_double_free(const void *address, const struct ffalloc_block *ho
     heap_message("%s%s %p, %sa hole of %zu bytes since", call, of, address, in, hole->size);
 }
 
+static void tell_foreign(const void *address)
+{
+    heap_message("%s of %p, which is not a block of this heap", call_name(), address);
+}
+
+/* `found` is what lies there, or NULL. */
+static void tell_wrong_pointer(const void *address, const struct ffalloc_block *found)
+{
+    if (!found)
+        tell_foreign(address);
+    else if (found->is_used)
+        heap_message("%s of %p, which is %zu bytes inside a block of %zu bytes at %p", call_name(),
+                     address, (size_t)((const char *)address - (char *)found->address), found->size,
+                     found->address);
+    else
+        tell_double_free(address, found);
+}
+
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
 {
     struct ffalloc_block block;
@@ -34,25 +86,22 @@ void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_
         heap_free_elsewhere((void *)(uintptr_t)address);
         return;
     }
-    if (kind == FFALLOC_DAMAGED || !ffalloc_find(pool, address, &block)) {
-        if (kind == FFALLOC_DAMAGED)
-            heap_message("damaged metadata: the index has a hole at %p, the map has not", address);
-        else
-            heap_message("%s of %p, which is not a block of this heap", call_name(), address);
-    } else if (block.is_used) {
-        heap_message("%s of %p, which is %zu bytes inside a block of %zu bytes at %p", call_name(),
-                     address, (size_t)((const char *)address - (char *)block.address), block.size,
-                     block.address);
-    } else {
-        tell_double_free(address, &block);
-    }
+    bool is_found = kind != FFALLOC_DAMAGED && ffalloc_find(pool, address, &block);
+    struct locks locks = give_locks(heap_shard_of(pool));
+    if (kind == FFALLOC_DAMAGED)
+        heap_message("damaged metadata: the index has a hole at %p, the map has not", address);
+    else
+        tell_wrong_pointer(address, is_found ? &block : NULL);
     end_or_go_on();
+    take_locks(locks);
 }
 
 void heap_report_foreign(const void *address)
 {
-    heap_message("%s of %p, which is not a block of this heap", call_name(), address);
+    struct locks locks = give_locks(NULL);
+    tell_foreign(address);
     end_or_go_on();
+    take_locks(locks);
 }
 
 void heap_check(struct shard *shard)
@@ -63,8 +112,10 @@ void heap_check(struct shard *shard)
         return;
     if (ffalloc_check(shard->pool, &fault))
         return;
+    struct locks locks = give_locks(shard);
     heap_message("damaged metadata: rule %s does not hold at offset %zu", fault.rule, fault.offset);
     end_or_go_on();
+    take_locks(locks);
 }
 
 void heap_check_size(const char *call, const void *block, size_t size)

@@ -40,16 +40,27 @@ static __thread uint16_t thread_number __attribute__((tls_model("initial-exec"))
 /* libffalloc-unwind.so, where it is loaded too: the return addresses, innermost first. */
 __attribute__((weak)) int ffalloc_unwind(void **frames, int count);
 
-void record_lock(void)
+static __thread bool is_locked __attribute__((tls_model("initial-exec")));
+
+bool record_is_locked(void)
 {
-    if (!__libc_single_threaded && !heap_is_forking)
-        lock_take(&heap.recorder->lock);
+    return is_locked;
 }
 
-static void unlock(void)
+void record_lock(void)
 {
-    if (heap.recorder->lock.state != 0 && !heap_is_forking)
-        lock_give(&heap.recorder->lock);
+    if (__libc_single_threaded || is_locked) /* the second is so in fork */
+        return;
+    lock_take(&heap.recorder->lock);
+    is_locked = true;
+}
+
+void record_unlock(void)
+{
+    if (!is_locked || heap_is_forking)
+        return;
+    is_locked = false;
+    lock_give(&heap.recorder->lock);
 }
 
 /* Waits until the ring has room for so many words; false if recording has ended. */
@@ -277,7 +288,7 @@ void record_write_and_unlock(const struct event *event, struct caller caller)
     }
     if (!recorder->is_off && event->op != RING_NOTHING)
         write_event(recorder, event, caller);
-    unlock();
+    record_unlock();
 }
 
 void record_finish(void)
@@ -287,7 +298,7 @@ void record_finish(void)
         return;
     record_lock();
     write_maps(recorder);
-    unlock();
+    record_unlock();
 }
 
 void record_prepare_fork(void)
@@ -299,5 +310,5 @@ void record_prepare_fork(void)
 void record_end_fork(void)
 {
     if (heap.recorder)
-        unlock();
+        record_unlock();
 }

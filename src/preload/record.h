@@ -35,7 +35,11 @@ void record_start(void);
 
 /* Take and give the recorder's lock; and write the event unless its op is RING_NOTHING. */
 void record_lock(void);
+void record_unlock(void);
 void record_write_and_unlock(const struct event *event, struct caller caller);
+
+/* Whether the calling thread has it. */
+bool record_is_locked(void);
 
 /* When the process ends by itself: what it has mapped, for the names of call sites. */
 void record_finish(void);

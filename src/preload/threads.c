@@ -84,6 +84,7 @@ static void reset_inbox(struct shard *shard)
 static void end_fork_in_child(void)
 {
     end_fork();
+    record_end_fork();
     for (unsigned i = 0; i < heap.shard_count; i++) {
         heap.shards[i].lock = (struct lock){0, 0};
         reset_inbox(&heap.shards[i]);

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Nothing hangs: what ends with libc's malloc ends with the library."""
+
+import tempfile
+import unittest
+
+from support import CHILDREN, TestCase, run
+
+# Every way through the library: pools of the threads' own, one for all, the long way, recorded.
+WAYS = ({}, {"FFALLOC_POOL": "64M"}, {"FFALLOC_CHECK": "1000"}, {"FFALLOC_RECORD": "FOLDER"})
+
+
+class HangCase(TestCase):
+    def check_each_way(self, command, judge, timeout=20, ways=WAYS, **variables):
+        """Runs a command under each of some settings, and lets `judge` see how it ended."""
+        for way in ways:
+            with self.subTest(command[1:], **way), tempfile.TemporaryDirectory() as folder:
+                settings = {name: value.replace("FOLDER", folder) for name, value in way.items()}
+                judge(run(command, timeout=timeout, **settings, **variables))
+
+
+class Misuse(HangCase):
+    """It is told with no lock held."""
+
+    MISUSES = {
+        "free": "double free of ",
+        "realloc": "realloc of freed memory at ",
+        "size": "malloc_usable_size of freed memory at ",
+        "foreign": "free of 0x1000, which is not a block",
+        "inbox": "is 16 bytes inside a block of 64 bytes",
+    }
+
+    def test_a_handler_of_the_abort_may_allocate(self):
+        for misuse, line in self.MISUSES.items():
+
+            def judge(process):
+                self.assert_aborts(process)
+                self.assertEqual(process.stdout, "handled\n")
+                self.assertEqual(process.stderr.count("\n"), 1, process.stderr)
+                self.assertIn(line, process.stderr)
+
+            self.check_each_way([CHILDREN / "told", misuse, "abort"], judge)
+
+    def test_who_reads_of_it_may_allocate_first(self):
+        for misuse in self.MISUSES:
+            command = [CHILDREN / "told", misuse, "pipe"]
+            self.check_each_way(command, self.assert_ends_well, FFALLOC_ON_ERROR="report")
+
+
+if __name__ == "__main__":
+    unittest.main()
