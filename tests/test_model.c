@@ -116,3 +116,66 @@ Test(model, aligned_requests_among_misaligned_holes_follow_the_rule)
         twin_destroy(&twin);
     }
 }
+
+/* A large hole at the end of the last page that will not do: the search for the next has to end. */
+struct step {
+    size_t size;
+    size_t alignment; /* 0: none; 1: frees the block of step `size` */
+};
+
+static void run_steps(size_t pool_size, size_t misalignment, const struct step *steps, size_t count)
+{
+    struct twin twin;
+    cr_assert(twin_init(&twin, pool_size, 8, misalignment, count));
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i].alignment == 1)
+            cr_assert(twin_free(&twin, steps[i].size), "%s", twin.fault);
+        else
+            cr_assert(twin_alloc(&twin, i, steps[i].size, steps[i].alignment), "%zu: %s", i,
+                      twin.fault);
+        cr_assert(twin_check(&twin), "%s", twin.fault);
+    }
+    twin_destroy(&twin);
+}
+
+Test(model, a_search_over_pages_ends_with_the_last_one)
+{
+    static const struct step in_64_bits[] = {{1024, 0},     {0, 1},         {4608, 2048},
+                                             {8960, 16384}, {18432, 16384}, {2048, 32768}};
+    static const struct step in_32_bits[] = {
+        {13824, 0}, {18944, 0}, {1024, 0}, {1, 1}, {17920, 2048}};
+    for (size_t misalignment = 0; misalignment < TWIN_ALIGNMENT; misalignment += 4096) {
+        run_steps(53248, misalignment, in_64_bits, sizeof in_64_bits / sizeof *in_64_bits);
+        run_steps(35946, misalignment, in_32_bits, sizeof in_32_bits / sizeof *in_32_bits);
+    }
+}
+
+/* Granules of a pool whose leaves are about as many as fill `nodes` nodes of the index, or of the
+ * pages of 256 granules. */
+static size_t granules_at_an_edge(uint64_t *state)
+{
+    static const size_t steps[] = {64, 256, 1024, 2048, 8192};
+    size_t step = steps[twin_random(state) % 5];
+    size_t count = step * (1 + twin_random(state) % (60000 / step));
+    return count + twin_random(state) % 5 - 2;
+}
+
+/* Few and large blocks, many of them aligned to more than a page. */
+Test(model, pools_at_the_edges_of_nodes_place_as_the_model)
+{
+    uint64_t first = from_environment("FFALLOC_SEED", 1);
+    uint64_t last = first + 50 * from_environment("FFALLOC_ROUNDS", 3);
+    size_t calls = 3000 / from_environment("FFALLOC_SHORTEN", 1);
+    for (uint64_t seed = first; seed < last; seed++) {
+        struct twin twin;
+        uint64_t state = seed * 77777;
+        size_t granule = (size_t)8 << twin_random(&state) % 2;
+        size_t size = ffalloc_pool_size_for(granules_at_an_edge(&state), granule);
+        size_t misalignment = twin_random(&state) % 4096 * granule;
+        size_t slots = 30 + twin_random(&state) % 100;
+        cr_assert(twin_init(&twin, size, granule, misalignment, slots));
+        cr_assert(twin_run(&twin, seed, calls, 100), "FFALLOC_SEED=%" PRIu64 " size %zu: %s", seed,
+                  size, twin.fault);
+        twin_destroy(&twin);
+    }
+}

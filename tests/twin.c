@@ -32,7 +32,8 @@ bool twin_init(struct twin *twin, size_t size, size_t granule, size_t misalignme
                size_t slot_count)
 {
     *twin = (struct twin){.granule = granule, .slot_count = slot_count};
-    twin->memory = aligned_alloc(4096, (size + misalignment + 4095) / 4096 * 4096);
+    size_t whole = (size + misalignment + TWIN_ALIGNMENT - 1) / TWIN_ALIGNMENT * TWIN_ALIGNMENT;
+    twin->memory = aligned_alloc(TWIN_ALIGNMENT, whole);
     memset(twin->memory, 0xa5, size + misalignment);
     struct ffalloc_config config = {.granule = granule};
     twin->pool = ffalloc_init_with(twin->memory + misalignment, size, &config);
@@ -190,7 +191,9 @@ uint64_t twin_random(uint64_t *state)
 struct style {
     size_t largest_log2; /* sizes are below 2^largest_log2 bytes... */
     unsigned large_in;   /* ...but one in so many is below a quarter of the pool */
-    unsigned aligned_in; /* one in so many requests is aligned */
+    unsigned edge_in;    /* ...and one in so many is about as large as a byte of the index counts */
+    unsigned aligned_in; /* one in so many requests is aligned... */
+    unsigned alignments; /* ...to one of the so many lowest powers of two */
     unsigned realloc_in; /* one in so many calls is a realloc of a live block */
     unsigned fill;       /* percent of calls on an empty slot that allocate */
 };
@@ -201,7 +204,9 @@ static struct style style_of(uint64_t *state)
     return (struct style){
         .largest_log2 = 3 + twin_random(state) % 12,
         .large_in = rarities[1 + twin_random(state) % 3],
+        .edge_in = rarities[twin_random(state) % 4],
         .aligned_in = rarities[twin_random(state) % 4],
+        .alignments = 13 + (unsigned)(twin_random(state) % 5),
         .realloc_in = rarities[twin_random(state) % 4],
         .fill = 50 + (unsigned)(twin_random(state) % 51),
     };
@@ -214,6 +219,8 @@ static size_t draw_size(struct twin *twin, const struct style *style, uint64_t *
         ffalloc_stats(twin->pool, &stats);
         return twin_random(state) % (stats.usable_size / 4 + 1);
     }
+    if (twin_random(state) % style->edge_in == 0)
+        return (235 + twin_random(state) % 40) * twin->granule - twin_random(state) % 2;
     return twin_random(state) % ((size_t)1 << (1 + twin_random(state) % style->largest_log2));
 }
 
@@ -231,7 +238,7 @@ static bool random_call(struct twin *twin, const struct style *style, uint64_t *
         return true;
     size_t size = draw_size(twin, style, state);
     if (twin_random(state) % style->aligned_in == 0)
-        return twin_alloc(twin, slot, size, (size_t)1 << (twin_random(state) % 13));
+        return twin_alloc(twin, slot, size, (size_t)1 << (twin_random(state) % style->alignments));
     return twin_random(state) % 8 ? twin_alloc(twin, slot, size, 0) : twin_calloc(twin, slot, size);
 }
 

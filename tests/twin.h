@@ -14,6 +14,9 @@
 /* A small core's pools have so many granules at most. */
 #define MOST_GRANULES (FFALLOC_SMALL ? (size_t)SATURATED - 1 : SIZE_MAX)
 
+/* Bytes: the largest alignment for which a run is the same each time. */
+#define TWIN_ALIGNMENT ((size_t)1 << 16)
+
 struct twin_slot {
     unsigned char *block; /* NULL: not live */
     size_t size;
@@ -33,8 +36,8 @@ struct twin {
 };
 
 /*
- * A pool in `size` bytes, at `misalignment` bytes from an address aligned to 4096. Returns false
- * if no pool fits there.
+ * A pool in `size` bytes, at `misalignment` bytes from an address aligned to TWIN_ALIGNMENT.
+ * Returns false if no pool fits there.
  */
 bool twin_init(struct twin *twin, size_t size, size_t granule, size_t misalignment,
                size_t slot_count);

@@ -66,19 +66,23 @@ HOT size_t first_page(const struct ffalloc_pool *pool, uint32_t least, size_t li
     return child < PAGE_FANOUT ? first_below(pool, top, child, least, limit) : NOT_FOUND;
 }
 
-/* The first one from `page` on. */
+/* The first one from `page`, above 0, on. Where a node's first word is next, that node may be
+ * behind all that the level has: its parent is asked, and the one that is looked at holds a page
+ * before. */
 __attribute__((noinline)) static size_t next_page(const struct ffalloc_pool *pool, size_t page,
                                                   uint32_t least, size_t limit)
 {
-    unsigned levels = pool->page_level_count;
     size_t idx = page; /* the first of its level not looked at */
-    for (unsigned level = 0; !(idx >> (levels - level) * PAGE_FANOUT_LOG2); level++) {
+    for (unsigned level = 0; level < pool->page_level_count; level++) {
         unsigned child = idx & (PAGE_FANOUT - 1);
         idx -= child;
-        child = words_first(page_level(pool, level) + idx, child, least);
-        if (child < PAGE_FANOUT)
-            return first_below(pool, level, idx + child, least, limit);
-        idx = (idx >> PAGE_FANOUT_LOG2) + 1;
+        if (child) {
+            child = words_first(page_level(pool, level) + idx, child, least);
+            if (child < PAGE_FANOUT)
+                return first_below(pool, level, idx + child, least, limit);
+            idx += PAGE_FANOUT;
+        }
+        idx >>= PAGE_FANOUT_LOG2;
     }
     return NOT_FOUND;
 }
