@@ -114,6 +114,34 @@ class Managers(TestCase):
             self.assertIn(version, (self.fetched / name).read_text(), name)
 
 
+class Rust(TestCase):
+    def test_its_firmware_runs(self):
+        cargo, qemu = need("cargo"), need("qemu-system-arm")
+        library = subprocess.run([need("rustc"), "--print=target-libdir", "--target=thumbv7m-none-eabi"],
+                                 capture_output=True, text=True).stdout.strip()
+        if not pathlib.Path(library).exists():
+            self.skipTest("no thumbv7m-none-eabi (rustup target add)")
+        folder = SOURCE / "examples/rust-firmware"
+        made = BUILD / "tests/rust-firmware"
+        done = subprocess.run([cargo, "build", "--release", "--offline"], cwd=folder, capture_output=True,
+                              text=True, env=support.environment(CARGO_TARGET_DIR=str(made)))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = subprocess.run([qemu, "-M", "mps2-an385", "-nographic", "-semihosting", "-kernel",
+                               made / "thumbv7m-none-eabi/release/rust-firmware"], capture_output=True,
+                              text=True, timeout=60, stdin=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_its_figures_are_those_of_the_core(self):
+        """Of Cargo.toml and of choices.h."""
+        said = (SOURCE / "bindings/rust/Cargo.toml").read_text()
+        small, all_ = re.search(r"in ([\d.]+) KB of .* in place of ([\d.]+):", said).groups()
+        core = (SOURCE / "src/core/choices.h").read_text().replace("\n * ", " ")
+        self.assertIn(f"everything {small} KB and not", core)
+        self.assertLess(abs(float(all_) - float(re.search(r"everything [\d.]+ KB and not (\d+\.\d+)", core).group(1))), 0.5)
+        self.assertIn("takes 3 times the instructions", core)
+        self.assertIn("3 times the instructions", said)
+
+
 class SixteenBits(TestCase):
     def test_the_first_error_says_so(self):
         clang = need("clang")

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Compiles the core with the C compiler: CC_<target>, CC, or the usual name for the target.
 
+mod target;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,37 +17,17 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A tool of the target's: what a variable names, else a guess from the target's name.
+/// A tool of the target's: what a variable names, else the usual one.
 fn tool(kind: &str, target: &str, host: &str, usual: &str, gnu: &str) -> String {
-    let own = format!("{}_{}", kind, target.replace('-', "_"));
+    let own = format!("{}_{}", kind, target.replace(['-', '.'], "_"));
     if let Some(named) = variable(&own).or_else(|| variable(kind)) {
         return named;
     }
-    if target == host {
+    let prefix = if target == host { String::new() } else { target::prefix(target) };
+    if prefix.is_empty() {
         usual.to_string()
-    } else if target.starts_with("thumb") {
-        format!("arm-none-eabi-{}", gnu)
-    } else if target.starts_with("riscv") {
-        format!("riscv64-unknown-elf-{}", gnu)
     } else {
-        usual.to_string()
-    }
-}
-
-/// What the compiler must be told of a target that is not its own.
-fn target_flags(target: &str) -> &'static [&'static str] {
-    match target.split('-').next().unwrap_or("") {
-        "thumbv6m" => &["-mcpu=cortex-m0plus", "-mthumb"],
-        "thumbv7m" => &["-mcpu=cortex-m3", "-mthumb"],
-        "thumbv7em" if target.ends_with("hf") => {
-            &["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
-        }
-        "thumbv7em" => &["-mcpu=cortex-m4", "-mthumb"],
-        "thumbv8m.main" => &["-mcpu=cortex-m33", "-mthumb"],
-        "riscv32imac" => &["-march=rv32imac", "-mabi=ilp32"],
-        "riscv32imc" => &["-march=rv32imc", "-mabi=ilp32"],
-        "i686" => &["-m32"],
-        _ => &[],
+        prefix + gnu
     }
 }
 
@@ -69,14 +51,23 @@ fn main() {
     let _ = std::fs::remove_file(&library);
     let mut archive = Command::new(&archiver);
     archive.arg("crs").arg(&library);
-    let small: &[&str] = if variable("CARGO_FEATURE_SMALL").is_some() { &["-DFFALLOC_SMALL=1"] } else { &[] };
+    let mut flags = target::flags(&target);
+    flags.push(target::optimisation(&env::var("OPT_LEVEL").expect("cargo sets it")));
+    if env::var("DEBUG").map_or(false, |debug| debug != "false") {
+        flags.push("-g".to_string());
+    }
+    if !target::is_bare(&target) {
+        flags.push("-fPIC".to_string());
+    }
+    if variable("CARGO_FEATURE_SMALL").is_some() {
+        flags.push("-DFFALLOC_SMALL=1".to_string());
+    }
     for name in SOURCES {
         let source = root.join("core").join(format!("{}.c", name));
         let object = out.join(format!("{}.o", name));
         run(Command::new(&compiler)
-            .args(["-std=c11", "-O2", "-g", "-ffreestanding", "-fPIC", "-ffunction-sections"])
-            .args(target_flags(&target))
-            .args(small)
+            .args(["-std=c11", "-ffreestanding", "-ffunction-sections"])
+            .args(&flags)
             .arg("-I")
             .arg(root.join("include"))
             .arg("-c")

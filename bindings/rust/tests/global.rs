@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The collections of std, and the test harness itself, in a pool of two megabytes.
 
-use ffalloc::{FfAlloc, SpinLock};
+use ffalloc::FfAlloc;
 use std::collections::BTreeMap;
 
 #[global_allocator]
-static HEAP: FfAlloc<{ 2 * 1024 * 1024 }, SpinLock> = FfAlloc::new();
+static HEAP: FfAlloc<{ 2 * 1024 * 1024 }> = FfAlloc::new();
 
 #[test]
 fn collections_live_in_the_pool() {
