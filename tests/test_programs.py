@@ -234,6 +234,13 @@ class Cpp(TestCase):
                     with self.subTest(program=program, case=case, **variables):
                         self.assert_ends_well(run([CHILDREN / program, case], **variables))
 
+    def test_a_module_that_brings_the_cpp_library_throws_and_catches(self):
+        for name in ("throwing", "throwing-static"):
+            script = f"import ctypes; print(ctypes.CDLL('{CHILDREN}/lib{name}.so').throwing_check())"
+            for preload in (None, LIBRARY):
+                process = run([need("python3"), "-c", script], preload=preload)
+                self.assertEqual((process.stdout, process.stderr), ("3\n", ""))
+
     def test_another_size_than_the_blocks_is_told_if_so_wished(self):
         for case, call in (("wrong-size", "operator delete"), ("wrong-free-sized", "free_sized")):
             self.assert_ends_well(run([CHILDREN / "forms", case]))

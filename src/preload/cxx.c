@@ -20,6 +20,9 @@
 
 #define REPLACEABLE __attribute__((weak, visibility("default")))
 
+/* Where the program called an exported function that this stands in. */
+#define SITE __builtin_return_address(0)
+
 /* The library's own definitions, whatever the program calls by these names. */
 #define HERE(name) __attribute__((alias(name), visibility("hidden")))
 extern __typeof__(new_plain) new_plain_here HERE(NEW);
@@ -37,50 +40,62 @@ extern __typeof__(new_array_aligned) new_array_aligned_here HERE(NEW_ARRAY_ALIGN
 
 /* The C++ library --------------------------------------------------------------------------- */
 
-/* A function that only the C++ library has; NULL without one. Of a library that came with a plugin
- * the rest of the program knows nothing. */
-static void *library_function(const char *name)
+/* The library that an address lies in; NULL for the program itself, or if it cannot be had. */
+static void *library_at(const void *address)
 {
-    void *function = dlsym(RTLD_DEFAULT, name);
-    void *library = function ? NULL : dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
-    if (!library)
-        return function;
-    function = dlsym(library, name);
-    dlclose(library);
+    Dl_info info;
+    return dladdr(address, &info) != 0 ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+}
+
+/* What a library, or one that it needs, calls by this name; NULL if nothing. */
+static void *find_in(void *library, const char *name)
+{
+    void *function = library ? dlsym(library, name) : NULL;
+    if (library)
+        dlclose(library);
     return function;
 }
 
-/* The program's new_handler, NULL if there is none. */
-static void *get_handler(void)
+/* A function that only the C++ library has; NULL without one. The program need not know of that
+ * which a plugin came with: the call of new then comes from there. */
+static void *library_function(const char *name, const void *site)
 {
-    void *(*get)(void) = (void *(*)(void))library_function("_ZSt15get_new_handlerv");
+    void *function = dlsym(RTLD_DEFAULT, name);
+    return function ? function : find_in(library_at(site), name);
+}
+
+/* The program's new_handler, NULL if there is none. */
+static void *get_handler(const void *site)
+{
+    void *(*get)(void) = (void *(*)(void))library_function("_ZSt15get_new_handlerv", site);
     return get ? get() : NULL;
 }
 
-/* The C++ library's own definition of a form, NULL if there is none. */
-static void *library_form(const char *name)
+/* What operator new does where there is no handler: the object has a pointer to its functions,
+ * which stand third in their table, and nothing else. Returns if there is no C++ library. */
+static void throw_bad_alloc(const void *site)
 {
-    Dl_info info;
-    void *known = library_function("_ZSt15get_new_handlerv");
-    void *library =
-        known && dladdr(known, &info) != 0 ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
-    void *form = library ? dlsym(library, name) : NULL;
-    if (library)
-        dlclose(library);
-    return form;
+    void *allocate = library_function("__cxa_allocate_exception", site);
+    void *raise = library_function("__cxa_throw", site);
+    void *table = library_function("_ZTVSt9bad_alloc", site);
+    void *type = library_function("_ZTISt9bad_alloc", site);
+    void *destroy = library_function("_ZNSt9bad_allocD1Ev", site);
+    if (!allocate || !raise || !table || !type || !destroy)
+        return;
+    void **exception = ((void *(*)(size_t))allocate)(sizeof(void *));
+    *exception = (void **)table + 2;
+    ((void (*)(void *, void *, void *))raise)(exception, type, destroy);
 }
 
 /* Without memory for `size` bytes: returns after a call of the handler, or not at all. */
-static void handle(size_t size)
+static void handle(size_t size, const void *site)
 {
-    void (*handler)(void) = (void (*)(void))get_handler();
+    void (*handler)(void) = (void (*)(void))get_handler(site);
     if (handler) {
         handler();
         return;
     }
-    void (*throw_bad_alloc)(void) = (void (*)(void))library_function("_ZSt17__throw_bad_allocv");
-    if (throw_bad_alloc)
-        throw_bad_alloc();
+    throw_bad_alloc(site);
     heap_message("operator new(%zu) failed, and no C++ library is there to throw std::bad_alloc",
                  size);
     abort();
@@ -110,11 +125,11 @@ __attribute__((always_inline)) static inline void *allocate_for(size_t size, siz
     return allocate(size, alignment);
 }
 
-__attribute__((noinline)) static void *insist(size_t size, size_t alignment)
+__attribute__((noinline)) static void *insist(size_t size, size_t alignment, const void *site)
 {
     void *block;
     do {
-        handle(size);
+        handle(size, site);
         block = allocate(size, alignment);
     } while (!block);
     return block;
@@ -123,13 +138,13 @@ __attribute__((noinline)) static void *insist(size_t size, size_t alignment)
 REPLACEABLE void *new_plain(size_t size)
 {
     void *block = allocate_for(size, 0, CALLER);
-    return likely(block) ? block : insist(size, 0);
+    return likely(block) ? block : insist(size, 0, SITE);
 }
 
 REPLACEABLE void *new_aligned(size_t size, size_t alignment)
 {
     void *block = allocate_for(size, alignment, CALLER);
-    return likely(block) ? block : insist(size, alignment);
+    return likely(block) ? block : insist(size, alignment, SITE);
 }
 
 REPLACEABLE void *new_array(size_t size)
@@ -144,9 +159,12 @@ REPLACEABLE void *new_array_aligned(size_t size, size_t alignment)
 
 /* new that throws nothing ------------------------------------------------------------------- */
 
-static void *leave_to_library(const char *name, size_t size, size_t alignment, const void *tag)
+/* To the C++ library's own definition of the form. */
+static void *leave_to_library(const char *name, size_t size, size_t alignment, const void *tag,
+                              const void *site)
 {
-    void *form = library_form(name);
+    void *known = library_function("_ZSt15get_new_handlerv", site);
+    void *form = known ? find_in(library_at(known), name) : NULL;
     if (!form)
         return NULL;
     return alignment ? ((void *(*)(size_t, size_t, const void *))form)(size, alignment, tag)
@@ -156,32 +174,33 @@ static void *leave_to_library(const char *name, size_t size, size_t alignment, c
 REPLACEABLE void *new_nothrow(size_t size, const void *tag)
 {
     if (!IS_HERE(new_plain))
-        return leave_to_library(NEW_NOTHROW, size, 0, tag);
+        return leave_to_library(NEW_NOTHROW, size, 0, tag, SITE);
     void *block = allocate_for(size, 0, CALLER);
-    return likely(block) || !get_handler() ? block : leave_to_library(NEW_NOTHROW, size, 0, tag);
+    return likely(block) || !get_handler(SITE) ? block
+                                               : leave_to_library(NEW_NOTHROW, size, 0, tag, SITE);
 }
 
 REPLACEABLE void *new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
 {
     if (!IS_HERE(new_aligned))
-        return leave_to_library(NEW_ALIGNED_NOTHROW, size, alignment, tag);
+        return leave_to_library(NEW_ALIGNED_NOTHROW, size, alignment, tag, SITE);
     void *block = allocate_for(size, alignment, CALLER);
-    return likely(block) || !get_handler()
+    return likely(block) || !get_handler(SITE)
                ? block
-               : leave_to_library(NEW_ALIGNED_NOTHROW, size, alignment, tag);
+               : leave_to_library(NEW_ALIGNED_NOTHROW, size, alignment, tag, SITE);
 }
 
 REPLACEABLE void *new_array_nothrow(size_t size, const void *tag)
 {
     return IS_HERE(new_array) ? new_nothrow(size, tag)
-                              : leave_to_library(NEW_ARRAY_NOTHROW, size, 0, tag);
+                              : leave_to_library(NEW_ARRAY_NOTHROW, size, 0, tag, SITE);
 }
 
 REPLACEABLE void *new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)
 {
     return IS_HERE(new_array_aligned)
                ? new_aligned_nothrow(size, alignment, tag)
-               : leave_to_library(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, tag);
+               : leave_to_library(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, tag, SITE);
 }
 
 /* delete ------------------------------------------------------------------------------------ */
