@@ -47,5 +47,14 @@ class Misuse(HangCase):
             self.check_each_way(command, self.assert_ends_well, FFALLOC_ON_ERROR="report")
 
 
+class Fork(HangCase):
+    def test_beside_whoever_waits_for_malloc_with_a_lock(self):
+        for case in ("streams", "handlers", "storm"):
+            self.check_each_way([CHILDREN / "forks", case], self.assert_ends_well)
+
+    def test_in_a_signal_handler(self):
+        self.check_each_way([CHILDREN / "interrupted"], self.assert_ends_well)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -9,7 +9,6 @@
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
-__thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 const char heap_calloc_name[] = "calloc";
 

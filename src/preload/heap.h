@@ -87,12 +87,8 @@ extern struct heap heap __attribute__((visibility("hidden")));
 extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 
 /* The same if nothing is to be done for a call but to serve it from there with the lock held; else
- * NULL, as it is before the thread's first call and in fork. */
+ * NULL, as it is before the thread's first call. */
 extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
-
-/* The thread is in fork and holds the locks of all shards: the fork handlers of other libraries
- * may run meanwhile, and allocate. */
-extern __thread bool heap_is_forking __attribute__((tls_model("initial-exec")));
 
 /* What is called, for messages, where that is not told by what is wrong; NULL, or
  * heap_calloc_name: malloc, free or calloc, by the usual case, in which the pool's hooks serve what
@@ -138,7 +134,7 @@ static inline void heap_see_to_inbox(struct shard *shard)
         heap_empty_inbox(shard);
 }
 
-/* With several threads, not in fork. A turn begins whenever the lock is taken, for heap_peek. */
+/* With several threads. A turn begins whenever the lock is taken, for heap_peek. */
 static inline void heap_take(struct shard *shard)
 {
     lock_take(&shard->lock);
@@ -153,7 +149,7 @@ static inline void heap_lock_surely(struct shard *shard)
 
 static inline void heap_lock(struct shard *shard)
 {
-    if (!__libc_single_threaded && !heap_is_forking)
+    if (!__libc_single_threaded)
         heap_lock_surely(shard);
     else
         heap_see_to_inbox(shard);
@@ -163,7 +159,7 @@ static inline void heap_lock(struct shard *shard)
  * be started between two calls: the lock is given back only if it was taken. */
 static inline void heap_unlock(struct shard *shard)
 {
-    if (shard->lock.state != 0 && !heap_is_forking)
+    if (shard->lock.state != 0)
         lock_give(&shard->lock);
 }
 
@@ -270,10 +266,13 @@ bool heap_is_ready(struct shard *shard);
 /* threads.c: prepares thread homes and fork; called once libc can. */
 void heap_start_threads(void);
 
+/* fork.c: registers the fork handlers, unless that has been done. */
+void heap_start_fork(void);
+
 /* Sets heap_plain_home by what it follows from. */
 static inline void heap_set_plain_home(void)
 {
-    heap_plain_home = heap.plain_pool && !heap_is_forking ? heap_home : NULL;
+    heap_plain_home = heap.plain_pool ? heap_home : NULL;
 }
 
 /* The shard from which the calling thread is served first. */

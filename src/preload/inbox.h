@@ -67,4 +67,16 @@ static inline void inbox_drop(struct inbox *inbox)
     __atomic_store_n(&inbox->head, inbox->head + 1, __ATOMIC_RELEASE);
 }
 
+/* In a forked child, where the other threads are gone: takes the next block out, over slots that
+ * one of them had reserved and never fills. NULL when there is none left, and no such slot. */
+static inline void *inbox_salvage(struct inbox *inbox)
+{
+    void *block = NULL;
+    while (!block && inbox->head != inbox->tail) {
+        block = inbox_next(inbox);
+        inbox_drop(inbox);
+    }
+    return block;
+}
+
 #endif

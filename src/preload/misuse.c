@@ -23,8 +23,7 @@ struct locks {
 /* `shard` is the one that the call is in, or NULL. */
 static struct locks give_locks(struct shard *shard)
 {
-    bool is_held = shard && shard->lock.state != 0 && !heap_is_forking;
-    struct locks locks = {is_held ? shard : NULL, record_is_locked() && !heap_is_forking};
+    struct locks locks = {shard && shard->lock.state != 0 ? shard : NULL, record_is_locked()};
     if (locks.shard)
         lock_give(&shard->lock);
     if (locks.has_recorder)

@@ -49,7 +49,7 @@ bool record_is_locked(void)
 
 void record_lock(void)
 {
-    if (__libc_single_threaded || is_locked) /* the second is so in fork */
+    if (__libc_single_threaded)
         return;
     lock_take(&heap.recorder->lock);
     is_locked = true;
@@ -57,7 +57,7 @@ void record_lock(void)
 
 void record_unlock(void)
 {
-    if (!is_locked || heap_is_forking)
+    if (!is_locked)
         return;
     is_locked = false;
     lock_give(&heap.recorder->lock);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Which shard is a thread's home, and what happens to the locks at fork. */
-#include <pthread.h>
-
+/* Which shard is a thread's home. */
 #include "heap.h"
 #include "keys.h"
-#include "record.h"
 
 static void enter_home(struct shard *home)
 {
@@ -46,55 +43,9 @@ struct shard *heap_find_home(void)
     return heap_home ? heap_home : find_home();
 }
 
-static void prepare_fork(void)
-{
-    record_prepare_fork();
-    for (unsigned i = 0; i < heap.shard_count; i++)
-        lock_take(&heap.shards[i].lock);
-    heap_is_forking = true;
-    heap_set_plain_home();
-}
-
-static void end_fork(void)
-{
-    heap_is_forking = false;
-    heap_set_plain_home();
-}
-
-static void end_fork_in_parent(void)
-{
-    end_fork();
-    for (unsigned i = 0; i < heap.shard_count; i++)
-        lock_give(&heap.shards[i].lock);
-    record_end_fork();
-}
-
-/* Only the thread that forked lives on. A slot of an inbox that another one had reserved stays
- * empty for ever: the filled ones beyond it are taken all the same, and the ring begins anew. */
-static void reset_inbox(struct shard *shard)
-{
-    struct inbox *inbox = &shard->inbox;
-    for (; inbox->head != inbox->tail; inbox_drop(inbox)) {
-        void *block = inbox_next(inbox);
-        if (block)
-            heap_release(shard, block);
-    }
-}
-
-static void end_fork_in_child(void)
-{
-    end_fork();
-    record_end_fork();
-    for (unsigned i = 0; i < heap.shard_count; i++) {
-        heap.shards[i].lock = (struct lock){0, 0};
-        reset_inbox(&heap.shards[i]);
-        heap.shards[i].inbox.reader_count = &heap.shards[i] == heap_home;
-    }
-}
-
 void heap_start_threads(void)
 {
     if (heap.shard_count > 1)
         keys_start(leave_home);
-    pthread_atfork(prepare_fork, end_fork_in_parent, end_fork_in_child);
+    heap_start_fork();
 }
