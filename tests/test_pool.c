@@ -15,6 +15,7 @@ static const void *told_address;
 static unsigned told_count;
 static size_t refused_size;
 static size_t refused_alignment;
+static struct ffalloc_pool *refusing;
 
 static void on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
 {
@@ -105,6 +106,52 @@ Test(pool_malloc, refuses_what_is_larger_than_any_pool)
         cr_assert(refused_size == sizes[i] && refused_alignment == 4096);
     }
     cr_assert(stats_of(pool).failed_count == 8 && stats_of(pool).largest_request_size == SIZE_MAX);
+}
+
+static void check_refusal(size_t granule, void *block, size_t size)
+{
+    struct ffalloc_pool *pool = refusing;
+    refused_size = 0;
+    cr_assert(!ffalloc_malloc(pool, size) && refused_size == size, "%zu", size);
+    cr_assert(!ffalloc_calloc(pool, 1, size) && !ffalloc_realloc(pool, block, size));
+    cr_assert(!ffalloc_resize(pool, block, size));
+    for (size_t alignment = granule; alignment; alignment *= 2)
+        cr_assert(!ffalloc_aligned_alloc(pool, alignment, size), "%zu at %zu", size, alignment);
+    cr_assert(ffalloc_usable_size(pool, block) == granule);
+}
+
+/* The pool has large holes, which a size that wrapped might seem to fit. */
+Test(pool_malloc, refuses_each_size_at_which_something_could_wrap)
+{
+    static const size_t sizes[] = {SIZE_MAX,         SIZE_MAX / 2,     SIZE_MAX / 2 + 1,
+                                   SIZE_MAX / 4 + 1, SIZE_MAX / 8 + 1, SIZE_MAX / 16 + 1,
+                                   SIZE_MAX - 4096};
+    for (size_t granule = 8; granule <= 4096; granule *= 2) {
+        struct ffalloc_config config = {
+            .granule = granule, .on_error = on_error, .on_out_of_memory = on_out_of_memory};
+        refusing = ffalloc_init_with(memory, sizeof memory, &config);
+        void *hole = ffalloc_malloc(refusing, sizeof memory / 3);
+        void *block = ffalloc_malloc(refusing, 1);
+        ffalloc_free(refusing, hole);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            for (size_t less = 0; less < 20; less++)
+                check_refusal(granule, block, sizes[i] - less);
+            for (size_t less = 1; less < 5; less++)
+                check_refusal(granule, block, sizes[i] - less * granule);
+        }
+        stats_of(refusing);
+    }
+}
+
+Test(pool_aligned_alloc, refuses_alignments_that_no_pool_has)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    for (size_t alignment = SIZE_MAX / 2 + 1; alignment > sizeof memory * 16; alignment /= 2) {
+        void *block = ffalloc_aligned_alloc(pool, alignment, 1);
+        cr_assert(!block || (uintptr_t)block % alignment == 0);
+        cr_assert(!ffalloc_aligned_alloc(pool, alignment, sizeof memory));
+    }
+    stats_of(pool);
 }
 
 static struct ffalloc_pool *reserve;

@@ -110,7 +110,8 @@ APART size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t c
 
 size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
 {
-    if (pool->page_level_count == 0)
+    /* Of what no pool holds the words are not made: they would wrap. */
+    if (pool->page_level_count == 0 || count > pool->granule_count)
         return NOT_FOUND;
     size_t loose_end = 0;
     size_t loose = next_loose(pool, from, count, &loose_end);
