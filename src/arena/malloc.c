@@ -48,12 +48,19 @@ static bool is_power_of_two(size_t number)
     return number != 0 && (number & (number - 1)) == 0;
 }
 
+/* SIZE_MAX, which no arena has, for what overflows: the pool refuses it, and tells the hook. */
+static size_t total_of(size_t count, size_t size)
+{
+    size_t total;
+    return __builtin_mul_overflow(count, size, &total) ? SIZE_MAX : total;
+}
+
 /* A block at any alignment up to the granule if `alignment` is 1; NULL if there is none. */
 static void *place(size_t alignment, size_t size)
 {
     ffalloc_arena_lock();
     struct ffalloc_pool *pool = ffalloc_arena_pool();
-    void *block = pool && size <= PTRDIFF_MAX ? ffalloc_aligned_alloc(pool, alignment, size) : NULL;
+    void *block = pool ? ffalloc_aligned_alloc(pool, alignment, size) : NULL;
     ffalloc_arena_unlock();
     return block;
 }
@@ -126,8 +133,8 @@ void *malloc(size_t size)
 
 void *calloc(size_t count, size_t size)
 {
-    size_t total;
-    void *block = __builtin_mul_overflow(count, size, &total) ? NULL : place(1, total);
+    size_t total = total_of(count, size);
+    void *block = place(1, total);
     if (!block)
         return fail(ERROR_NO_MEMORY);
     annotate_alloc(ffalloc_arena_watchers, block, total, true);
@@ -147,10 +154,7 @@ void *realloc(void *block, size_t size)
 
 void *reallocarray(void *block, size_t count, size_t size)
 {
-    size_t total;
-    if (__builtin_mul_overflow(count, size, &total))
-        return fail(ERROR_NO_MEMORY);
-    return realloc(block, total);
+    return realloc(block, total_of(count, size));
 }
 
 void *memalign(size_t alignment, size_t size)
@@ -183,7 +187,7 @@ void *valloc(size_t size)
 void *pvalloc(size_t size)
 {
     size_t rounded = (size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-    return rounded < size ? fail(ERROR_NO_MEMORY) : request(PAGE_SIZE, rounded);
+    return request(PAGE_SIZE, rounded < size ? SIZE_MAX : rounded);
 }
 
 size_t malloc_usable_size(void *block)

@@ -48,6 +48,22 @@ static int is_inside(const void *block)
     return byte >= ffalloc_arena_memory && byte < ffalloc_arena_memory + ffalloc_arena_size;
 }
 
+/* Of whatever size: the hook, and errno. */
+static void check_that_each_refusal_is_told(void)
+{
+    const unsigned before = refused;
+    void *block = malloc(1);
+    void *result = NULL;
+    errno = 0;
+    CHECK(!malloc(huge) && errno == ENOMEM && refused == before + 1);
+    CHECK(!calloc(huge, 16) && !calloc(1, huge) && refused == before + 3);
+    CHECK(!realloc(block, huge) && !reallocarray(block, huge, 2) && refused == before + 5);
+    CHECK(!aligned_alloc(64, huge) && !memalign(64, huge / 2) && refused == before + 7);
+    CHECK(posix_memalign(&result, 64, huge) == ENOMEM && refused == before + 8);
+    CHECK(!valloc(huge) && !pvalloc(huge) && refused == before + 10);
+    free(block);
+}
+
 int main(void)
 {
     void *break_before = sbrk(0);
@@ -78,7 +94,8 @@ int main(void)
     errno = 0;
     CHECK(malloc(64 * 1024) == NULL && errno == ENOMEM && refused > 0);
     CHECK(aligned_alloc(uneven, 3) == NULL && errno == EINVAL);
-    CHECK(calloc(huge, 16) == NULL && valloc(100) && pvalloc(1) && memalign(64, 1));
+    CHECK(valloc(100) && pvalloc(1) && memalign(64, 1));
+    check_that_each_refusal_is_told();
 
     struct ffalloc_stats stats;
     ffalloc_stats(ffalloc_arena_pool(), &stats);
