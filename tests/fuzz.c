@@ -25,11 +25,33 @@ static unsigned take_byte(struct input *input)
     return *input->bytes++;
 }
 
-/* Mostly small, now and then up to 64 KiB. */
-static size_t take_size(struct input *input)
+/* A third small, a third about as large as a byte of the index counts, a third up to 71 KiB. */
+static size_t take_size(const struct twin *twin, struct input *input)
 {
     unsigned byte = take_byte(input);
-    return byte < 200 ? byte * 4 : (size_t)(byte - 199) * take_byte(input) * 5;
+    if (byte < 86)
+        return byte * 4;
+    if (byte < 171)
+        return (size_t)(byte + 127) * twin->granule - (take_byte(input) & 1);
+    return (size_t)(byte - 170) * take_byte(input) * 5;
+}
+
+/* Up to the largest with which a finding comes again. */
+static size_t take_alignment(struct input *input)
+{
+    size_t alignment = (size_t)1 << take_byte(input) % 17;
+    return alignment < TWIN_ALIGNMENT ? alignment : TWIN_ALIGNMENT;
+}
+
+/* Of the pool in bytes: any, or for as many granules as fill nodes of the index, or so. */
+static size_t take_pool_size(struct input *input, size_t granule)
+{
+    unsigned kind = take_byte(input);
+    size_t number = take_byte(input);
+    if (kind % 2)
+        return 200 + (number << kind / 2 % 11);
+    size_t granules = ((number % 32 + 1) << (6 + kind / 2 % 6)) + take_byte(input) % 5 - 2;
+    return ffalloc_pool_size_for(granules, granule);
 }
 
 static bool do_call(struct twin *twin, struct input *input)
@@ -39,13 +61,13 @@ static bool do_call(struct twin *twin, struct input *input)
     unsigned kind = call / SLOTS;
     if (!twin->slots[slot].block) {
         if (kind == 0)
-            return twin_alloc(twin, slot, take_size(input), (size_t)1 << take_byte(input) % 13);
-        return kind == 1 ? twin_calloc(twin, slot, take_size(input))
-                         : twin_alloc(twin, slot, take_size(input), 0);
+            return twin_alloc(twin, slot, take_size(twin, input), take_alignment(input));
+        return kind == 1 ? twin_calloc(twin, slot, take_size(twin, input))
+                         : twin_alloc(twin, slot, take_size(twin, input), 0);
     }
     if (kind == 0)
-        return twin_realloc(twin, slot, take_size(input));
-    return kind == 1 ? twin_resize(twin, slot, take_size(input)) : twin_free(twin, slot);
+        return twin_realloc(twin, slot, take_size(twin, input));
+    return kind == 1 ? twin_resize(twin, slot, take_size(twin, input)) : twin_free(twin, slot);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -55,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct input input = {bytes, size};
     struct twin twin;
     size_t granule = (size_t)8 << take_byte(&input) % 3;
-    size_t pool_size = 200 + ((size_t)take_byte(&input) << take_byte(&input) % 11);
+    size_t pool_size = take_pool_size(&input, granule);
     if (!twin_init(&twin, pool_size, granule, take_byte(&input) % 64, SLOTS))
         return 0;
     bool is_same = true;
