@@ -344,7 +344,7 @@ class Surroundings(TestCase):
                     FFALLOC_VERBOSE="1",
                 )
                 self.assert_ends_well(process)
-                self.assertIn("of address space could be reserved", process.stderr)
+                self.assertIn("16 pools of at most", process.stderr)
                 quiet = run([need("perl"), "-e", PERL_JOB], preexec=limit_address_space(size))
                 self.assertEqual(quiet.stderr, "")
 

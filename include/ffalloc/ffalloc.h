@@ -79,9 +79,11 @@ struct ffalloc_config {
                                  grows, and no block lies elsewhere than if it were all open; see
                                  FFALLOC_GROWTH in choices.h */
     size_t open_unit;         /* bytes, with on_open: a power of two, at least the granule and 64 */
-    size_t open_step; /* bytes, with on_open: at first, and then at a time, so much is opened
-                         for blocks, or an eighth of what is open if that is more, or what
-                         a request needs; less if the hook refuses that */
+    size_t open_step;        /* bytes, with on_open: at first, and then at a time, so much is opened
+                                for blocks, or an eighth of what is open if that is more, or what
+                                a request needs; less if the hook refuses that */
+    size_t blocks_alignment; /* bytes, with on_open: a power of two; the first block lies at a
+                         multiple of it. 0: of open_unit */
 };
 
 /*

@@ -37,6 +37,8 @@ __attribute__((weak)) void *__asan_region_is_poisoned(void *address, size_t size
 __attribute__((weak)) void *__asan_get_report_address(void);
 __attribute__((weak)) void __lsan_register_root_region(const void *address, size_t size);
 
+__attribute__((weak)) void __tsan_init(void);
+
 /* Who watches this process; neither is the usual case, in which nothing below is called. */
 struct watchers {
     bool valgrind;
@@ -47,6 +49,12 @@ static inline bool annotate_has_asan(void)
 {
     return __asan_poison_memory_region && __asan_unpoison_memory_region &&
            __asan_region_is_poisoned;
+}
+
+/* ThreadSanitizer needs no notes, but memory where it expects some. */
+static inline bool annotate_has_tsan(void)
+{
+    return __tsan_init;
 }
 
 /* Nothing in this range is accessible. */

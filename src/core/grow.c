@@ -57,8 +57,8 @@ static size_t add_levels(struct part **part, size_t off, unsigned levels, unsign
     return off;
 }
 
-/* The parts as they are when `granules` are open; the blocks are the last. A unit before them is
- * never open. Returns how many there are. */
+/* The parts as they are when `granules` are open; the blocks are the last. At least a unit before
+ * them is never open. Returns how many there are. */
 static unsigned parts_of(const struct layout *layout, size_t most, size_t granules, unsigned log2,
                          struct part *parts)
 {
@@ -72,7 +72,8 @@ static unsigned parts_of(const struct layout *layout, size_t most, size_t granul
                    layout->leaf_count, leaf_count, FANOUT, sizeof(hole_size));
     off = add_levels(&part, off, layout->page_level_count, 1, layout->unit, page_count_of(most),
                      most_of(page_count_of(granules), 1), PAGE_FANOUT, sizeof(uint32_t));
-    add_part(&part, off + layout->unit, granules << log2);
+    size_t least_off = off + layout->unit;
+    add_part(&part, layout->blocks_off ? layout->blocks_off : least_off, granules << log2);
     return (unsigned)(part - parts);
 }
 
@@ -128,6 +129,7 @@ static bool open_to(struct ffalloc_pool *pool, size_t granules)
 {
     const struct growth *growth = growth_of(pool);
     struct layout layout = growing_layout(growth->most_granules, growth->unit);
+    layout.blocks_off = (size_t)(pool->blocks - (unsigned char *)pool);
     unsigned log2 = pool->granule_log2;
     size_t before = pool->granule_count;
     struct part parts[2][MOST_PARTS];
@@ -168,25 +170,28 @@ bool ffalloc_open_fit(struct ffalloc_pool *pool, size_t count, size_t alignment)
     return count <= SIZE_MAX - skipped && ffalloc_open(pool, skipped + count);
 }
 
-/* The most granules of a pool that grows in that much memory, in whole units: each array may lose
- * one by its alignment, and one lies before the blocks. */
-static size_t most_in(uintptr_t address, size_t size, unsigned log2, size_t unit)
+/* The granules of a pool that grows in that much memory, in whole units: what the metadata of more
+ * than fit leaves. Each array may lose a unit by its alignment, and one lies before the blocks. */
+static size_t most_in(uintptr_t address, size_t size, unsigned log2,
+                      const struct ffalloc_config *config)
 {
+    size_t unit = config->open_unit;
     size_t limit = size >> log2;
     if (limit > layout_native.most_granules)
         limit = layout_native.most_granules;
     struct layout layout = layout_of(layout_native, limit);
-    size_t lost = (layout.level_count + layout.page_level_count + 4u) * unit;
-    if (size <= lost)
-        return 0;
-    return layout_most_granules(layout_native, address, size - lost, log2) & ~((unit >> log2) - 1);
+    size_t lost = layout_blocks_off(&layout, address, log2) +
+                  (layout.level_count + layout.page_level_count + 4u) * unit +
+                  config->blocks_alignment;
+    size_t most = size > lost ? (size - lost) >> log2 : 0;
+    return (most < limit ? most : limit) & ~((unit >> log2) - 1);
 }
 
 struct ffalloc_pool *ffalloc_init_growing(uintptr_t address, size_t size, unsigned log2,
                                           const struct ffalloc_config *config)
 {
     size_t unit = config->open_unit;
-    struct growth growth = {config->on_open, unit, most_in(address, size, log2, unit),
+    struct growth growth = {config->on_open, unit, most_in(address, size, log2, config),
                             most_of(config->open_step >> log2, 1), config->is_zeroed};
     if (growth.most_granules == 0)
         return NULL;
@@ -195,13 +200,15 @@ struct ffalloc_pool *ffalloc_init_growing(uintptr_t address, size_t size, unsign
     struct ffalloc_pool *pool = (struct ffalloc_pool *)(void *)start;
     struct part parts[MOST_PARTS];
     struct ffalloc_piece pieces[MOST_PARTS];
+    unsigned part_count = parts_of(&layout, growth.most_granules, 0, log2, parts);
+    uintptr_t blocks = address + parts[part_count - 1].off;
+    layout.blocks_off = layout_align_up(blocks, most_of(config->blocks_alignment, unit)) - address;
     for (size_t granules = whole_units(&growth, growth.step_granules, log2);;) {
-        unsigned part_count = parts_of(&layout, growth.most_granules, granules, log2, parts);
+        parts_of(&layout, growth.most_granules, granules, log2, parts);
         unsigned count = pieces_between(NULL, parts, part_count, start, unit, pieces);
         if (open_pieces(pool, &growth, pieces, count)) {
             *((struct growth *)(void *)(start + layout.leaves_off) - 1) = growth;
-            ffalloc_set_up(pool, &layout, start + parts[part_count - 1].off, granules, log2,
-                           config);
+            ffalloc_set_up(pool, &layout, start + layout.blocks_off, granules, log2, config);
             pool->is_growing = true;
             return pool;
         }

@@ -104,7 +104,7 @@ struct ffalloc_pool *ffalloc_init_with(void *memory, size_t size,
 
 struct ffalloc_pool *ffalloc_init(void *memory, size_t size)
 {
-    static const struct ffalloc_config defaults = {0, false, NULL, NULL, NULL, 0, 0};
+    static const struct ffalloc_config defaults = {0, false, NULL, NULL, NULL, 0, 0, 0};
     return ffalloc_init_with(memory, size, &defaults);
 }
 

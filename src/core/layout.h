@@ -33,7 +33,8 @@ static const struct machine layout_native = {WORD_LOG2, sizeof(struct ffalloc_po
 /* How a pool of a number of granules lies in memory; offsets in bytes from the pool's start. */
 struct layout {
     size_t leaf_count;
-    size_t unit; /* each array begins on a multiple; 1 but in a pool that grows (grow.h) */
+    size_t unit;       /* each array begins on a multiple; 1 but in a pool that grows (grow.h) */
+    size_t blocks_off; /* in a pool that grows, once it is known; else 0 */
     size_t leaves_off;
     size_t levels_off;
     size_t metadata_size;
@@ -53,7 +54,7 @@ static inline struct layout layout_of(struct machine machine, size_t granules)
     unsigned fanout_log2 = FANOUT_LOG2_OF(machine.word_log2, machine.is_small);
     size_t fanout = (size_t)1 << fanout_log2;
     size_t entry_size = machine.is_small ? word_size / 2 : 1;
-    struct layout layout = {(granules >> machine.word_log2) + 1, 1, 0, 0, 0, 0, 0, 0};
+    struct layout layout = {(granules >> machine.word_log2) + 1, 1, 0, 0, 0, 0, 0, 0, 0};
     size_t nodes_size = 0;
     for (size_t count = layout.leaf_count;;) {
         size_t padded = layout_align_up(count, fanout);

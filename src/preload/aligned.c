@@ -50,7 +50,7 @@ __attribute__((always_inline)) static inline void *aligned(const char *call, siz
                                                            size_t size)
 {
     note_alignment(alignment);
-    if (heap_is_plain_and_single())
+    if (heap_is_plain_and_single() && heap_is_size(size))
         return aligned_plainly(call, alignment, size);
     if (!heap.watchers.valgrind)
         return aligned_long(call, alignment, size);
@@ -99,7 +99,7 @@ EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
     note_alignment(alignment);
-    if (heap_is_plain_and_single())
+    if (heap_is_plain_and_single() && heap_is_size(size))
         return posix_memalign_plainly(result, alignment, size);
     if (!heap.watchers.valgrind)
         return posix_memalign_long(result, alignment, size);

@@ -17,26 +17,36 @@ const char heap_calloc_name[] = "calloc";
 extern struct ffalloc_pool *ffalloc_pools[SHARD_LIMIT];
 __attribute__((visibility("default"))) struct ffalloc_pool *ffalloc_pools[SHARD_LIMIT];
 
-bool heap_is_ready(struct shard *shard)
+/* Bytes that a pool opens at a time, or an eighth of what is open, if that is more. */
+#define OPEN_STEP ((size_t)128 << 10)
+
+bool heap_is_ready(struct shard *shard, size_t size)
 {
     if (shard->pool)
         return true;
+    const struct range *range = &heap.ranges[shard - heap.shards];
+    if (size > 0 && !heap_has_room(range, size))
+        return false;
     struct ffalloc_config config = {
         .granule = heap.options.granule,
         .is_zeroed = true,
         .on_error = heap_on_error,
         .on_out_of_memory = heap_on_out_of_memory,
+        .on_open = heap.is_growing ? heap_on_open : NULL,
+        .open_unit = heap.page_size,
+        .open_step = OPEN_STEP,
+        .blocks_alignment = LARGEST_FIXED_ALIGNMENT,
     };
-    size_t metadata_size = ffalloc_metadata_size(heap.shard_size, heap.options.granule);
-    shard->start = heap_pool_start(heap.arena + ((size_t)(shard - heap.shards) << heap.shard_log2),
-                                   metadata_size);
-    struct ffalloc_pool *pool = ffalloc_init_with(shard->start, heap.shard_size, &config);
+    size_t metadata_size =
+        heap.is_growing ? 0 : ffalloc_metadata_size(range->size, heap.options.granule);
+    struct ffalloc_pool *pool = ffalloc_init_with(range->start, range->size, &config);
     if (!pool)
         return false;
+    shard->range = *range;
     shard->frees_to_look = FREES_TO_LOOK;
-    shard->poisoned_end = shard->start + metadata_size;
-    annotate_forbid((struct watchers){.valgrind = heap.watchers.valgrind}, shard->poisoned_end,
-                    heap.shard_size - metadata_size);
+    shard->poisoned_end = range->start + metadata_size;
+    if (heap.watchers.valgrind) /* then it does not grow */
+        annotate_forbid(heap.watchers, shard->poisoned_end, range->size - metadata_size);
     ffalloc_pools[shard - heap.shards] = pool;
     __atomic_store_n(&shard->pool, pool, __ATOMIC_RELEASE);
     return true;
@@ -58,8 +68,7 @@ void heap_start(void)
     heap.has_abort_on_error =
         heap.options.on_error == ON_ERROR_ABORT ||
         (heap.options.on_error == ON_ERROR_DEFAULT && !heap.watchers.valgrind);
-    heap_reserve();
-    if (heap.shard_count == 0 || !heap_is_ready(&heap.shards[0])) {
+    if (!heap_reserve()) {
         heap.shard_count = 0;
         heap_message("no memory can be reserved: every request will fail");
         return;
@@ -113,7 +122,7 @@ static void poison_ahead(struct shard *shard, unsigned char *end)
     if (end + POISONED_AHEAD / 2 <= shard->poisoned_end)
         return;
     unsigned char *limit = end + POISONED_AHEAD;
-    unsigned char *shard_end = heap.arena + heap.arena_size;
+    unsigned char *shard_end = shard->range.start + shard->range.size;
     limit = limit > shard_end ? shard_end : limit;
     annotate_forbid(heap.watchers, shard->poisoned_end, (size_t)(limit - shard->poisoned_end));
     shard->poisoned_end = limit;
@@ -157,7 +166,7 @@ static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, s
 {
     void *block = NULL;
     heap_lock(shard);
-    if (heap_is_ready(shard)) {
+    if (heap_is_ready(shard, shard == heap_home ? 0 : size)) {
         if (kind == PLAIN)
             block = ffalloc_malloc(shard->pool, size);
         else if (kind == ZEROED)

@@ -2,12 +2,11 @@
 /*
  * Which pool serves a call of malloc.
  *
- * The arena is one reservation of address space, touched only where used, cut into equal
- * *shards*; each is an unchanged pool of the core with its own lock. A process with one thread
- * uses the first and takes no lock (glibc says so in __libc_single_threaded). A thread has a
- * home shard, the one with the fewest threads when it first calls; a request that its home
- * cannot serve goes on to the next. A free goes to the shard that owns the address, by way of its
- * inbox if that is not the thread's home.
+ * There are a few *shards*, each a range of addresses in which a pool of the core grows
+ * (reserve.c), with its own lock. A process with one thread uses the first and takes no lock (glibc
+ * says so in __libc_single_threaded). A thread has a home shard, the one with the fewest threads
+ * when it first calls; a request that its home cannot serve goes on to the next. A free goes to the
+ * shard that owns the address, by way of its inbox if that is not the thread's home.
  *
  * With FFALLOC_POOL there is one shard of exactly that much memory.
  *
@@ -35,16 +34,23 @@
 extern void *malloc_here(size_t size) __attribute__((visibility("hidden")));
 
 #define SHARD_LIMIT 16
+#define WINDOWS     256
 
 /* Calls of free after which a shard looks at how much is still in use. */
 #define FREES_TO_LOOK 64u
+
+/* Addresses. */
+struct range {
+    unsigned char *start;
+    size_t size;
+};
 
 struct shard {
     struct lock lock;
     unsigned turn;               /* how often the lock was taken: see lock.h */
     unsigned frees_to_look;      /* calls of free until heap_look; 0: 2^32 */
     struct ffalloc_pool *pool;   /* NULL until first used */
-    unsigned char *start;        /* of the pool's memory */
+    struct range range;          /* in which the pool lies, metadata included */
     size_t freed_size;           /* bytes ever freed, as of the last time that counted (purge.c) */
     size_t most_used;            /* bytes, of the looks since less was in use (purge.c) */
     size_t high_water_size;      /* bytes, when memory was last given back */
@@ -61,12 +67,14 @@ struct heap {
     bool is_bare; /* nothing to do for a call but to serve it from a pool, and to record it */
     struct watchers watchers;
     unsigned shard_count;
-    unsigned shard_log2; /* of the distance between shards; with one shard, of anything above */
-    unsigned char *arena;
-    size_t arena_size;
-    size_t shard_size; /* bytes of each pool's memory, metadata included */
+    bool is_growing;      /* the pools open what they need; else all is mapped from the start */
+    unsigned char *arena; /* all ranges lie in it, and in whole windows of it */
+    size_t arena_size;    /* bytes */
+    unsigned window_log2; /* bytes */
+    struct range ranges[SHARD_LIMIT]; /* of shards, with a pool or without */
+    /* Of each window, the shard whose range it is in; no shard's number if it is in none. */
+    uint8_t owners[WINDOWS];
     size_t page_size;
-    size_t blocks_alignment;  /* the first block of each pool lies at a multiple of it */
     bool has_large_alignment; /* a request asked for one above LARGEST_FIXED_ALIGNMENT */
     struct options options;
     struct output standard_error;
@@ -96,7 +104,7 @@ extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-
 extern __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 extern const char heap_calloc_name[] __attribute__((visibility("hidden")));
 
-/* Reads the environment and reserves the arena, at the first call of the process. */
+/* Reads the environment and makes the first pool, at the first call of the process. */
 void heap_start(void);
 
 /* Whether this request may be served: it is not absurd, and FFALLOC_FAIL does not refuse it. */
@@ -121,8 +129,10 @@ void *heap_refuse(const char *call, size_t size);
 static inline struct shard *heap_shard_of(const void *address)
 {
     size_t offset = (uintptr_t)address - (uintptr_t)heap.arena;
-    size_t shard = offset >> heap.shard_log2;
-    return offset < heap.arena_size && shard < heap.shard_count ? &heap.shards[shard] : NULL;
+    if (offset >= heap.arena_size)
+        return NULL;
+    unsigned shard = heap.owners[offset >> heap.window_log2];
+    return shard < heap.shard_count ? &heap.shards[shard] : NULL;
 }
 
 /* Frees what waits in the shard's inbox, the lock being held. */
@@ -196,6 +206,12 @@ static inline void heap_release(struct shard *shard, void *block)
  * free; whatever they decline, by NULL or false with nothing done, takes the long way.
  */
 
+/* Of a request: no block may be larger, and with 64-bit addresses no pool can hold one that is. */
+static inline bool heap_is_size(size_t size)
+{
+    return sizeof(size_t) == 8 || __builtin_expect(size <= PTRDIFF_MAX, 1);
+}
+
 static inline bool heap_is_plain_and_single(void)
 {
     return __builtin_expect(heap.plain_pool && __libc_single_threaded, 1);
@@ -219,15 +235,15 @@ static inline bool heap_is_recorded_and_single(void)
 /* A block that the first shard of a process with one thread owns. */
 static inline bool heap_is_in_first(const void *block)
 {
-    size_t offset = (uintptr_t)block - (uintptr_t)heap.arena;
-    return offset < heap.shard_size;
+    size_t offset = (uintptr_t)block - (uintptr_t)heap.ranges[0].start;
+    return offset < heap.ranges[0].size;
 }
 
 /* A block that a thread's home owns. */
 static inline bool heap_is_in_home(const struct shard *home, const void *block)
 {
-    size_t offset = (uintptr_t)block - (uintptr_t)home->start;
-    return __builtin_expect(offset < heap.shard_size, 1);
+    size_t offset = (uintptr_t)block - (uintptr_t)home->range.start;
+    return __builtin_expect(offset < home->range.size, 1);
 }
 
 /* To the inbox of another shard. */
@@ -251,17 +267,20 @@ static inline size_t heap_peek(const struct shard *shard, const void *block)
     return turn_is_still(&shard->turn, turn) ? size : 0;
 }
 
-/* Where a pool begins in memory from `base` on, so that its blocks do at heap.blocks_alignment. */
-static inline unsigned char *heap_pool_start(unsigned char *base, size_t metadata_size)
-{
-    return base + (-((uintptr_t)base + metadata_size) & (heap.blocks_alignment - 1));
-}
+/* reserve.c: finds ranges for the shards and makes the first one's pool; false if nothing can be
+ * had.
+ */
+bool heap_reserve(void);
 
-/* reserve.c: reserves the arena and sets what describes it; no shard if nothing can be had. */
-void heap_reserve(void);
+/* A pool's hook: maps the pieces. */
+bool heap_on_open(struct ffalloc_pool *pool, const struct ffalloc_piece *pieces, unsigned count);
 
-/* Makes the shard's pool if it has none yet, its lock being held; false if it cannot. */
-bool heap_is_ready(struct shard *shard);
+/* Whether the system would give so many bytes in a range where nothing is yet. */
+bool heap_has_room(const struct range *range, size_t size);
+
+/* Makes the shard's pool if it has none yet, its lock being held; false if it cannot, or if it is
+ * to be made for a request of `size` bytes and could not serve that. */
+bool heap_is_ready(struct shard *shard, size_t size);
 
 /* threads.c: prepares thread homes and fork; called once libc can. */
 void heap_start_threads(void);

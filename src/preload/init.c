@@ -20,19 +20,17 @@ static void tell_if_replaced(void)
 static void tell_start(void)
 {
     const struct options *options = &heap.options;
-    heap_message("version " FFALLOC_VERSION ", %u pool%s of %zu bytes, granule %zu, fill %d, "
+    heap_message("version " FFALLOC_VERSION ", %u pool%s of %s%zu bytes, granule %zu, fill %d, "
                  "check every %llu, fail rule %s, errors %s, %s, %s way",
-                 heap.shard_count, heap.shard_count == 1 ? "" : "s", heap.shard_size,
-                 options->granule, options->fill, (unsigned long long)options->check_every,
+                 heap.shard_count, heap.shard_count == 1 ? "" : "s",
+                 heap.is_growing ? "at most " : "", heap.ranges[0].size, options->granule,
+                 options->fill, (unsigned long long)options->check_every,
                  options->fail.is_set ? "set" : "none",
                  heap.has_abort_on_error ? "abort" : "are reported",
                  heap.watchers.valgrind ? "under Valgrind"
                  : annotate_has_asan()  ? "under AddressSanitizer"
                                         : "nobody watches",
                  heap.plain_pool ? "short" : "long");
-    if (options->pool_size == 0 && heap.arena_size < os_reserve_limit())
-        heap_message("%zu bytes of address space could be reserved, not %zu", heap.arena_size,
-                     os_reserve_limit());
 }
 
 __attribute__((constructor)) static void start(void)

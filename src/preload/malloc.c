@@ -36,9 +36,9 @@ __attribute__((noinline)) static void *malloc_at_home(struct shard *home, size_t
 
 EXPORT void *malloc(size_t size)
 {
-    if (heap_is_plain_and_single())
+    if (heap_is_plain_and_single() && heap_is_size(size))
         return ffalloc_malloc(heap.plain_pool, size);
-    if (likely(heap_plain_home))
+    if (likely(heap_plain_home) && heap_is_size(size))
         return malloc_at_home(heap_plain_home, size);
     if (!heap.watchers.valgrind)
         return malloc_long(size);

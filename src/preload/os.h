@@ -10,16 +10,19 @@
 /* Bytes of a page: a power of two. */
 size_t os_page_size(void);
 
-/* The most address space worth asking for, in bytes; a power of two. */
-size_t os_reserve_limit(void);
+/* Maps `size` bytes (whole pages) without access, which takes neither memory nor a promise of any.
+ * Returns NULL if and only if the system refuses. Keeps errno. */
+void *os_hold(size_t size);
 
-/*
- * Reserves `size` bytes (whole pages) of address space that read as zero and take memory only
- * where they are touched. Returns NULL if and only if the system refuses.
- */
-void *os_reserve(size_t size);
+/* Lets whole pages of it be used: they read as zero and take memory only where they are touched.
+ * False, with nothing changed, if and only if the system refuses. Keeps errno. */
+bool os_allow(void *address, size_t size);
 
-/* Gives a reservation, or part of one, back. Whole pages. */
+/* Maps whole pages that can be used at an address; false, with nothing changed, if and only if
+ * something lies there or the system refuses. Keeps errno. */
+bool os_open(void *address, size_t size);
+
+/* Gives back what os_hold or os_open mapped, or either end of it. Keeps errno. */
 void os_release(void *address, size_t size);
 
 /* Gives the memory of these whole pages back; they read as zero from then on. False if the system

@@ -23,24 +23,50 @@ size_t os_page_size(void)
     return (size_t)getauxval(AT_PAGESZ);
 }
 
-size_t os_reserve_limit(void)
+/* No function of libc's that a sanitizer could replace: it would be called before it is ready. */
+static void *map(void *address, size_t size, int access, int flags)
 {
-    return sizeof(void *) == 8 ? (size_t)1 << 42 : (size_t)1 << 31;
+#ifdef SYS_mmap2
+    const long number = SYS_mmap2;
+#else
+    const long number = SYS_mmap;
+#endif
+    int saved = errno;
+    flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *mapped = (void *)syscall(number, address, size, access, flags, -1, 0L);
+    errno = saved;
+    return mapped == MAP_FAILED ? NULL : mapped;
 }
 
-void *os_reserve(size_t size)
+void *os_hold(size_t size)
+{
+    return map(NULL, size, PROT_NONE, 0);
+}
+
+bool os_allow(void *address, size_t size)
 {
     int saved = errno;
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool is_done = syscall(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
     errno = saved;
-    return address == MAP_FAILED ? NULL : address;
+    return is_done;
 }
 
+/* Before Linux 4.17 the address is but a wish where something lies there. */
+bool os_open(void *address, size_t size)
+{
+    void *mapped = map(address, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+    if (mapped && mapped != address)
+        os_release(mapped, size);
+    return mapped && mapped == address;
+}
+
+/* Nothing is refused: what is given back is a mapping, or the end of one, which splits none. */
 void os_release(void *address, size_t size)
 {
+    int saved = errno;
     if (size > 0)
-        munmap(address, size);
+        syscall(SYS_munmap, address, size);
+    errno = saved;
 }
 
 bool os_purge(void *address, size_t size)
@@ -97,11 +123,21 @@ void os_close(int descriptor)
     close(descriptor);
 }
 
+/* Not by libc's own function, as for a mapping. */
+static bool read_status(int descriptor, struct stat *status)
+{
+#ifdef SYS_fstat64
+    return syscall(SYS_fstat64, descriptor, status) == 0;
+#else
+    return syscall(SYS_fstat, descriptor, status) == 0;
+#endif
+}
+
 struct os_file os_file(int descriptor)
 {
     int saved = errno;
     struct stat status = {0};
-    bool is_open = fstat(descriptor, &status) == 0;
+    bool is_open = read_status(descriptor, &status);
     errno = saved;
     return (struct os_file){status.st_dev, status.st_ino, is_open};
 }
@@ -110,7 +146,7 @@ bool os_is_log(int descriptor)
 {
     int saved = errno;
     struct stat status;
-    bool is_open = fstat(descriptor, &status) == 0;
+    bool is_open = read_status(descriptor, &status);
     bool is_write_only = is_open && (fcntl(descriptor, F_GETFL) & O_ACCMODE) == O_WRONLY;
     errno = saved;
     return is_open && (S_ISCHR(status.st_mode) || (is_write_only && !S_ISSOCK(status.st_mode)));

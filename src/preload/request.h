@@ -37,7 +37,9 @@ __attribute__((always_inline)) static inline void *request(const char *call, siz
                                                            struct caller caller)
 {
     record_begin();
-    void *block = heap_is_recorded_and_single() ? ffalloc_malloc(heap.shards[0].pool, size) : NULL;
+    void *block = heap_is_recorded_and_single() && heap_is_size(size)
+                      ? ffalloc_malloc(heap.shards[0].pool, size)
+                      : NULL;
     if (!block && heap_allows(size))
         block = heap_malloc(size);
     record_end((struct event){block ? RING_MALLOC : RING_FAILED, block, NULL, size, 0}, caller);

@@ -23,7 +23,7 @@ static struct shard *find_home(void)
             home = &heap.shards[i];
     enter_home(home);
     heap_lock(home);
-    bool has_pool = heap_is_ready(home);
+    bool has_pool = heap_is_ready(home, 0);
     heap_unlock(home);
     if (!has_pool) {
         leave_home(home);
