@@ -27,6 +27,30 @@ Test(find, names_the_block_or_hole_around_an_address)
     cr_assert(!ffalloc_find(pool, memory, &block));
 }
 
+/* Whatever is inside a long block or hole, and was there before: each place names the whole. */
+Test(find, names_a_long_block_or_hole_from_any_place_inside)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    struct ffalloc_block found;
+    unsigned char *small[40];
+    for (size_t i = 0; i < 40; i++)
+        small[i] = ffalloc_malloc(pool, 1000);
+    for (size_t i = 0; i < 40; i++)
+        ffalloc_free(pool, small[i]);
+    unsigned char *block = ffalloc_malloc(pool, 36000);
+    unsigned char *after = ffalloc_malloc(pool, 16);
+    for (size_t offset = 0; offset < 36000; offset += 16)
+        cr_assert(ffalloc_find(pool, block + offset, &found) && found.address == block &&
+                      found.size == 36000 && found.is_used,
+                  "%zu", offset);
+    ffalloc_free(pool, block);
+    for (size_t offset = 0; offset < 36000; offset += 16)
+        cr_assert(ffalloc_find(pool, block + offset, &found) && found.address == block &&
+                      found.size == 36000 && !found.is_used,
+                  "%zu", offset);
+    ffalloc_free(pool, after);
+}
+
 struct seen {
     size_t count;
     size_t size;

@@ -170,7 +170,8 @@ void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size);
  */
 bool ffalloc_resize(struct ffalloc_pool *pool, void *block, size_t size);
 
-/* Frees a live block; NULL is ignored. Anything else is told to on_error. A few steps. */
+/* Frees a live block; NULL is ignored. Anything else is told to on_error. A few steps; to tell what
+ * is wrong with a pointer takes as long as ffalloc_find. */
 void ffalloc_free(struct ffalloc_pool *pool, void *block);
 
 /* As ffalloc_free; returns the bytes given back, 0 if `block` was NULL or wrong. */
@@ -191,8 +192,11 @@ struct ffalloc_block {
 
 /*
  * Finds the block or hole that contains `address`. False if and only if the pool does not own
- * it. Steps: an address in the middle of a long block is found by scanning back, 64 granules
- * at a step.
+ * it.
+ *
+ * Steps: one for each machine word of granules between the address and the start of its block or
+ * hole, and a few more. (Only the ends of a long one know where the other end is: to tell its start
+ * from any place inside, each call of malloc and free would have to write more than it does.)
  */
 bool ffalloc_find(const struct ffalloc_pool *pool, const void *address,
                   struct ffalloc_block *block);
