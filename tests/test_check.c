@@ -130,6 +130,15 @@ static void unmarked_run(struct ffalloc_pool *pool)
     pool->leaves[leaf_of_large(pool) - 1] = (struct leaf){SIZE_MAX, 0};
 }
 
+/* Two holes side by side, by their runs. */
+static void split_run(struct ffalloc_pool *pool)
+{
+    size_t *run = run_of_hole(pool);
+    size_t length = *run >> 1;
+    run[0] = 1 << 1;
+    run[2] = run[2 * (length - 1)] = (length - 1) << 1;
+}
+
 static void used_leaf_in_a_hole(struct ffalloc_pool *pool)
 {
     pool->leaves[leaf_of_large(pool) + 2].used = 1;
@@ -325,6 +334,7 @@ static const struct {
     BREAK("M3", wrong_kind_of_block),
     BREAK("M3", endless_run),
     BREAK("M3", unmarked_run),
+    BREAK("M3", split_run),
     BREAK("M3", used_leaf_in_a_hole),
     BREAK("X1", low_byte),
     BREAK("X1", high_byte),

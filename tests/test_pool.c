@@ -154,6 +154,22 @@ Test(pool_aligned_alloc, refuses_alignments_that_no_pool_has)
     stats_of(pool);
 }
 
+/* In a long block or hole whose leaves say nothing of their own. */
+Test(pool_free, tells_what_a_pointer_into_a_long_block_or_hole_is)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    unsigned char *block = ffalloc_malloc(pool, 20000);
+    unsigned char *after = ffalloc_malloc(pool, 16);
+    ffalloc_free(pool, block + 10000);
+    cr_assert(told_count == 1 && told_kind == FFALLOC_NOT_A_BLOCK);
+    ffalloc_free(pool, block);
+    ffalloc_free(pool, block + 10000);
+    cr_assert(told_count == 2 && told_kind == FFALLOC_DOUBLE_FREE);
+    ffalloc_free(pool, after + 20000);
+    cr_assert(told_count == 3 && told_kind == FFALLOC_DOUBLE_FREE);
+    stats_of(pool);
+}
+
 static struct ffalloc_pool *reserve;
 static void *cache;
 

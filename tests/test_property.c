@@ -108,6 +108,21 @@ Test(property, pool_size_for_is_the_least_memory_for_so_many_granules)
     }
 }
 
+#if !FFALLOC_SMALL
+
+Test(property, a_granule_of_0_is_the_default_of_the_machine_asked_for)
+{
+    for (size_t size = 1000; size < 100000; size = size * 3 / 2) {
+        size_t granules = ffalloc_target_granules(32, size, 8);
+        cr_assert(granules > 0 && ffalloc_target_granules(32, size, 0) == granules);
+        cr_assert(ffalloc_target_granules(64, size, 0) == ffalloc_target_granules(64, size, 16));
+        cr_assert(ffalloc_target_pool_size_for(32, granules, 0) <= size);
+    }
+    cr_assert(ffalloc_target_granules(16, 1000, 0) == 0);
+}
+
+#endif
+
 Test(property, pool_size_for_refuses_what_cannot_be)
 {
     cr_assert(ffalloc_pool_size_for(0, 16) == 0);

@@ -27,6 +27,30 @@ Test(find, names_the_block_or_hole_around_an_address)
     cr_assert(!ffalloc_find(pool, memory, &block));
 }
 
+Test(find, names_each_of_many_blocks_in_a_leaf)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    struct ffalloc_block found;
+    for (size_t i = 0; i < 100; i++) {
+        unsigned char *block = ffalloc_malloc(pool, 17);
+        cr_assert(ffalloc_find(pool, block + 16, &found) && found.address == block);
+        cr_assert(found.size == 32 && found.is_used);
+    }
+}
+
+Test(marks, are_those_of_the_statistics)
+{
+    struct ffalloc_pool *pool = fresh_pool(sizeof memory);
+    ffalloc_free(pool, ffalloc_malloc(pool, 1000));
+    unsigned char *block = ffalloc_malloc(pool, 100);
+    struct ffalloc_stats stats = stats_of(pool);
+    struct ffalloc_marks marks;
+    ffalloc_marks(pool, &marks);
+    cr_assert(marks.blocks == block && marks.usable_size == stats.usable_size);
+    cr_assert(marks.used_size == 112 && marks.high_water_size == 1008);
+    cr_assert(marks.least_free_size == stats.least_free_size);
+}
+
 /* Whatever is inside a long block or hole, and was there before: each place names the whole. */
 Test(find, names_a_long_block_or_hole_from_any_place_inside)
 {

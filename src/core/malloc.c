@@ -27,7 +27,8 @@ HOT size_t start_last(struct leaf *words)
     return bit;
 }
 
-/* Places a block of a part of what a leaf has of its last hole, one of `hole_count` granules. */
+/* Places a block of a part of what a leaf has of its last hole, one of `hole_count` granules: its
+ * largest, since no other would do. */
 HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_count, size_t count,
                         size_t size)
 {
@@ -36,9 +37,7 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
     size_t bit = start_last(words);
     words->used |= (bit << count) - bit;
     void *block = note_placed(pool, start, count, size);
-    if (pool->levels[0][leaf] == saturated(hole_count))
-        return ffalloc_after_last(pool, leaf, hole_count - count, block);
-    return block;
+    return ffalloc_after_last(pool, leaf, hole_count - count, block);
 }
 
 /* Serves a request of more than SATURATED granules. */
