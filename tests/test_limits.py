@@ -110,6 +110,22 @@ class Faults(TestCase):
         self.assert_ends_well(run([LIMITS, "neighbours"], FFALLOC_POOL="16M"))
 
 
+class Reports(TestCase):
+    def test_a_heap_ends_at_its_mark(self):
+        """What is open beyond is chance: it is no hole, and nothing of the free memory."""
+        program = ["perl", "-e", "my @a = map { 'x' x ($_ % 3000) } 1 .. 2000; undef $a[$_ * 3] for 0 .. 600"]
+        need("perl")
+        report = self.stats_of(run(program, FFALLOC_STATS="json"))
+        self.assertEqual(report["usable_size"], report["high_water_size"])
+        self.assertEqual(report["free_size"], report["high_water_size"] - report["used_size"])
+        self.assertEqual(report["least_free_size"], report["high_water_size"] - report["peak_used_size"])
+        self.assertGreater(report["hole_count"], 1)
+        self.assertLessEqual(report["largest_hole_size"], report["free_size"])
+        self.assertGreater(report["fragmentation_percent"], 1)
+        self.assertTrue(report["high_water_size"] < report["pool_size"] < 1.3 * report["high_water_size"] + MIB)
+        self.assertIn("all below the mark", run(program, FFALLOC_STATS="1").stderr)
+
+
 class Core(TestCase):
     def test_a_core_file_is_as_large_as_what_was_used(self):
         pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()

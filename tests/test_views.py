@@ -298,9 +298,24 @@ class Gdb(ToolCase):
             self.assertIn(f"{name:22} {pool[name]}\n", text)
         self.assertIn("usable bytes", self.tool("dump", CHILDREN / "places", core).stdout)
 
+    def test_a_heap_that_grows_ends_at_its_mark(self):
+        core = self.folder / "core"
+        text = self.gdb("set startup-with-shell off", f"set environment LD_PRELOAD {BUILD / 'libffalloc.so'}",
+                        "set args crash", "run", f"source {GDB_COMMANDS}", "ff heap", "ff heap -v", "ff map",
+                        "ff check", f"generate-core-file {core}", program=CHILDREN / "places")
+        self.assertRegex(text, r"pool at 0x[0-9a-f]+: \d+ bytes below the high-water mark")
+        self.assertRegex(text, r"pool at 0x[0-9a-f]+: sound")
+        pool = self.object("dump", "--json", "--blocks", CHILDREN / "places", core)[0]
+        self.assertEqual(pool["faults"], [])
+        self.assertEqual(pool["usable_size"], pool["high_water_size"])
+        self.assertEqual(pool["free_size"], pool["high_water_size"] - pool["used_size"])
+        self.assertEqual(sum(block["size"] for block in pool["blocks"]), pool["high_water_size"])
+        self.assertLessEqual(pool["largest_hole_size"], pool["free_size"])
+        self.assertLess(core.stat().st_size, 8 << 20)
+
     def test_the_numbers_are_the_cores_own(self):
         """What Python reads of the header is what the library says of itself."""
-        stats = self.stats_of(support.run([CHILDREN / "places"], FFALLOC_STATS="json"))
+        stats = self.stats_of(support.run([CHILDREN / "places"], FFALLOC_STATS="json", FFALLOC_POOL="4M"))
         core = self.folder / "core"
         self.gdb("set startup-with-shell off", f"set environment LD_PRELOAD {BUILD / 'libffalloc.so'}",
                  "set environment FFALLOC_POOL 4M", "catch syscall exit_group", "run", f"generate-core-file {core}",

@@ -74,6 +74,7 @@ struct heap {
     struct range ranges[SHARD_LIMIT]; /* of shards, with a pool or without */
     /* Of each window, the shard whose range it is in; no shard's number if it is in none. */
     uint8_t owners[WINDOWS];
+    size_t opened_size; /* bytes that pools which grow have mapped, metadata included; atomic */
     size_t page_size;
     bool has_large_alignment; /* a request asked for one above LARGEST_FIXED_ALIGNMENT */
     struct options options;
@@ -326,8 +327,8 @@ void heap_report(void);
 #define REPORT_SIZE 2048
 void heap_report_text(char *text);
 
-/* Adds up the statistics of all shards in use; largest and smallest over all. Returns how many
- * shards there are. */
+/* Adds up the statistics of all shards in use; largest and smallest over all. Pools that grow are
+ * taken to end at their high-water marks. Returns how many shards there are. */
 unsigned heap_stats(struct ffalloc_stats *total);
 
 #endif

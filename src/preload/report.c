@@ -40,8 +40,47 @@ static void add_stats(struct ffalloc_stats *total, const struct ffalloc_stats *s
         total->largest_hole_size = stats->largest_hole_size;
     if (stats->largest_request_size > total->largest_request_size)
         total->largest_request_size = stats->largest_request_size;
-    if (total->smallest_hole_size == 0 || stats->smallest_hole_size < total->smallest_hole_size)
+    if (stats->hole_count > 0 &&
+        (total->smallest_hole_size == 0 || stats->smallest_hole_size < total->smallest_hole_size))
         total->smallest_hole_size = stats->smallest_hole_size;
+}
+
+struct below_mark {
+    struct ffalloc_stats *stats;
+    unsigned char *mark;
+};
+
+static bool add_hole_below_mark(void *context, const struct ffalloc_block *hole)
+{
+    struct below_mark *below = context;
+    unsigned char *start = hole->address;
+    if (start >= below->mark)
+        return false;
+    size_t left = (size_t)(below->mark - start);
+    size_t size = hole->size < left ? hole->size : left;
+    struct ffalloc_stats *stats = below->stats;
+    if (stats->hole_count++ == 0 || size < stats->smallest_hole_size)
+        stats->smallest_hole_size = size;
+    if (size > stats->largest_hole_size)
+        stats->largest_hole_size = size;
+    return true;
+}
+
+/* A pool that grows ends, for people, where it was ever used: how much of it is open beyond that is
+ * chance. */
+static void cut_at_mark(const struct ffalloc_pool *pool, struct ffalloc_stats *stats)
+{
+    struct ffalloc_marks marks;
+    ffalloc_marks(pool, &marks);
+    struct below_mark below = {stats, (unsigned char *)marks.blocks + marks.high_water_size};
+    size_t beyond = stats->usable_size - stats->high_water_size;
+    stats->usable_size -= beyond;
+    stats->free_size -= beyond;
+    stats->least_free_size -= beyond;
+    stats->hole_count = 0;
+    stats->smallest_hole_size = 0;
+    stats->largest_hole_size = 0;
+    ffalloc_walk_holes(pool, 1, add_hole_below_mark, &below);
 }
 
 unsigned heap_stats(struct ffalloc_stats *total)
@@ -55,6 +94,8 @@ unsigned heap_stats(struct ffalloc_stats *total)
         bool has_pool = shard->pool != NULL;
         if (has_pool)
             ffalloc_stats(shard->pool, &stats);
+        if (has_pool && heap.is_growing)
+            cut_at_mark(shard->pool, &stats);
         heap_unlock(shard);
         if (!has_pool)
             continue;
@@ -86,6 +127,12 @@ static double percent(size_t part, size_t whole)
     return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
+/* What of the free memory is not in the largest hole. */
+static double fragmentation(const struct ffalloc_stats *stats)
+{
+    return percent(stats->free_size - stats->largest_hole_size, stats->free_size);
+}
+
 struct report {
     struct ffalloc_stats stats;
     struct os_start start;
@@ -99,7 +146,9 @@ static struct report report_now(void)
 {
     struct report report = {.start = os_start()};
     report.shards_used = heap_stats(&report.stats);
-    report.pool_size = heap.options.pool_size ? heap.options.pool_size : heap.arena_size;
+    report.pool_size = heap.options.pool_size ? heap.options.pool_size
+                       : heap.is_growing      ? heap.opened_size
+                                              : heap.arena_size;
     size_t granules = report.stats.high_water_size / (report.stats.granule + !report.stats.granule);
     granules += granules == 0;
     if (report.shards_used == 1 && report.stats.failed_count == 0)
@@ -155,19 +204,19 @@ static int format_text(char *text, size_t size, const struct report *report)
         "  in use now       %s (%zu bytes) in %zu block%s\n"
         "  requests         %zu served, %zu failed, %zu frees; the largest %s;\n"
         "                   rounding up to granules added %.1f bytes to each on average\n"
-        "  holes            %zu, below the mark %s; the largest %s; fragmentation %.1f %%\n",
+        "  holes            %zu, %s%s; the largest %s; fragmentation %.1f %%\n",
         options_base_name(report->start.program), os_process_id(), stats->granule,
-        heap.options.pool_size ? "memory          " : "address space   ",
-        person(&a, report->pool_size), report->pool_size, heap.shard_count,
-        heap.shard_count == 1 ? "" : "s", report->shards_used, person(&b, stats->peak_used_size),
-        stats->peak_used_size, person(&c, stats->high_water_size), stats->high_water_size,
+        heap.is_growing ? "memory mapped   " : "memory          ", person(&a, report->pool_size),
+        report->pool_size, heap.shard_count, heap.shard_count == 1 ? "" : "s", report->shards_used,
+        person(&b, stats->peak_used_size), stats->peak_used_size,
+        person(&c, stats->high_water_size), stats->high_water_size,
         percent(stats->high_water_size - stats->peak_used_size, stats->peak_used_size), least,
         person(&d, stats->used_size), stats->used_size, stats->block_count,
         stats->block_count == 1 ? "" : "s", stats->alloc_count, stats->failed_count,
         stats->free_count, person(&e, stats->largest_request_size),
         stats->alloc_count ? (double)stats->slack_total_size / (double)stats->alloc_count : 0.0,
-        stats->hole_count, person(&f, report->hole_size), person(&g, stats->largest_hole_size),
-        100.0 - percent(stats->largest_hole_size, stats->free_size));
+        stats->hole_count, heap.is_growing ? "all below the mark, " : "below the mark ",
+        person(&f, report->hole_size), person(&g, stats->largest_hole_size), fragmentation(stats));
 }
 
 /* A program's name as a JSON string's contents: quotes and control bytes become '_'. */
@@ -198,7 +247,7 @@ static int format_json(char *text, size_t size, const struct report *report)
         report->least_size, stats->free_size, stats->least_free_size, stats->largest_hole_size,
         stats->smallest_hole_size, stats->hole_count, stats->block_count, stats->alloc_count,
         stats->free_count, stats->failed_count, stats->largest_request_size,
-        stats->slack_total_size, 100.0 - percent(stats->largest_hole_size, stats->free_size));
+        stats->slack_total_size, fragmentation(stats));
 }
 
 static bool write_report(int descriptor, enum stats_format format)

@@ -190,13 +190,16 @@ bool heap_reserve(void)
 bool heap_on_open(struct ffalloc_pool *pool, const struct ffalloc_piece *pieces, unsigned count)
 {
     (void)pool;
+    size_t size = 0;
     for (unsigned i = 0; i < count; i++) {
+        size += pieces[i].size;
         if (os_open(pieces[i].start, pieces[i].size))
             continue;
         while (i-- > 0)
             os_release(pieces[i].start, pieces[i].size);
         return false;
     }
+    __atomic_fetch_add(&heap.opened_size, size, __ATOMIC_RELAXED);
     return true;
 }
 

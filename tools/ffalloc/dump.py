@@ -38,8 +38,8 @@ def open_elf(path):
 
 
 class Memory:
-    """Pieces of memory by address, read from their file when asked for: a core file of a process
-    with a large reservation has terabytes, of which few were ever touched."""
+    """Pieces of memory by address, read from their file when asked for: a core file may have
+    gigabytes, of which little is needed."""
 
     def __init__(self):
         self.pieces = []  # (start, size, file, offset in the file)

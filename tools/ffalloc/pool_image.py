@@ -10,7 +10,7 @@ import struct
 WORD, U8, U32 = "word", "u8", "u32"
 FIELDS = (
     ("leaves", WORD), ("blocks", WORD), ("granule_count", WORD),
-    ("granule_log2", U8), ("level_count", U8), ("is_zeroed", U8), ("page_level_count", U8),
+    ("granule_log2", U8), ("level_count", U8), ("flags", U8), ("page_level_count", U8),
     ("failed_count", U32),
     ("granted", WORD), ("most_used", WORD), ("spare", WORD), ("high_water", WORD),
     ("alloc_count", WORD), ("largest_request_size", WORD), ("requested_size", WORD),
@@ -55,11 +55,15 @@ class Pool:
                 and self.granule_count > 0):
             raise NotAPool(f"there is no pool at {address:#x}")
         self.granule = 1 << self.granule_log2
-        self.usable_size = self.granule_count * self.granule
+        # What a pool that grows has open beyond its mark is chance: for people it ends there.
+        is_growing = self.flags & (0x02 if is_little else 0x40)
+        self.end = min(self.high_water, self.granule_count) if is_growing else self.granule_count
+        self.extent = "bytes below the high-water mark" if is_growing else "usable bytes"
+        self.usable_size = self.end * self.granule
         self.full_leaf = (1 << self.word_bits) - 1
 
     def owns(self, address):
-        return 0 <= address - self.blocks < self.usable_size
+        return 0 <= address - self.blocks < self.granule_count * self.granule
 
     def leaf_words(self):
         """(used, starts) of each leaf up to the end; the part never used is not read."""
@@ -101,13 +105,13 @@ class Pool:
         """(offset in granules, granules, is it used) of each block and hole, in address order."""
         first = None
         for granule, is_used in self.begins():
-            if granule >= self.granule_count:
+            if granule >= self.end:
                 break
             if first is not None:
                 yield first, granule - first, first_is_used
             first, first_is_used = granule, is_used
         if first is not None:
-            yield first, self.granule_count - first, first_is_used
+            yield first, self.end - first, first_is_used
 
     def find(self, address):
         """(address, size, is it used) of what lies at an address; None if it is not the pool's."""
@@ -117,7 +121,8 @@ class Pool:
         for first, count, is_used in self.walk():
             if first <= granule < first + count:
                 return self.blocks + first * self.granule, count * self.granule, is_used
-        return None
+        beyond = self.granule_count - self.end
+        return self.blocks + self.end * self.granule, beyond * self.granule, False
 
     def stats(self):
         blocks = holes = used = largest = 0
@@ -169,8 +174,8 @@ class Pool:
 
     def rows(self, count):
         """What is used of each of `count` equal parts of the pool, of 255."""
-        per_row = max(1, -(-self.granule_count // count))
-        used = [0] * -(-self.granule_count // per_row)
+        per_row = max(1, -(-self.end // count))
+        used = [0] * -(-self.end // per_row)
         for first, length, is_used in self.walk():
             end = first + length
             while is_used and first < end:
@@ -192,7 +197,7 @@ def pool_in_array(read, address, word_bits, is_little):
 def text_lines(pool, characters=".-+*#", most_cells=1024):
     """What people read of a pool: its numbers and its map."""
     stats = pool.stats()
-    yield (f"pool at {pool.address:#x}: {stats['usable_size']} usable bytes from {pool.blocks:#x}, "
+    yield (f"pool at {pool.address:#x}: {stats['usable_size']} {pool.extent} from {pool.blocks:#x}, "
            f"granule {pool.granule}")
     yield (f"  {stats['used_size']} used in {stats['block_count']} blocks, {stats['free_size']} free "
            f"in {stats['hole_count']} holes, the largest {stats['largest_hole_size']}")
