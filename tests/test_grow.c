@@ -301,3 +301,35 @@ Test(grow, check_sees_half_a_unit)
     cr_assert(!ffalloc_check(pool, &fault) && strcmp(fault.rule, "G1") == 0, "%s", fault.rule);
     leave_ground();
 }
+
+Test(grow, opens_what_an_aligned_place_needs_where_more_is_refused)
+{
+    struct ffalloc_config config = {.granule = 16,
+                                    .is_zeroed = true,
+                                    .open_unit = 4096,
+                                    .open_step = 4096,
+                                    .blocks_alignment = 8192};
+    struct ffalloc_pool *pool = grow_in((size_t)1 << 20, config);
+    unsigned char *first = ffalloc_malloc(pool, 4096);
+    cr_assert(first == pool->blocks && (uintptr_t)first % 8192 == 0);
+    ground.blocks_limit = (size_t)(first - ground.memory) + 8192;
+    cr_assert(!ffalloc_aligned_alloc(pool, 8192, 4096));
+    ground.blocks_limit += 4096;
+    cr_assert(ffalloc_aligned_alloc(pool, 8192, 4096) == first + 8192);
+    cr_assert(stats_of(pool).usable_size == 12288);
+    leave_ground();
+}
+
+Test(grow, blocks_begin_where_they_are_asked_to)
+{
+    for (size_t alignment = 64; alignment <= (size_t)256 << 10; alignment *= 2) {
+        struct ffalloc_config config = {
+            .granule = 16, .open_unit = 64, .blocks_alignment = alignment};
+        struct ffalloc_pool *pool = grow_in((size_t)600 << 10, config);
+        cr_assert(pool && (uintptr_t)pool->blocks % alignment == 0);
+        while (ffalloc_malloc(pool, 5000))
+            ;
+        stats_of(pool);
+        leave_ground();
+    }
+}
