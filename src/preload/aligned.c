@@ -67,30 +67,19 @@ static inline int give(void **result, void *block)
     return 0;
 }
 
-__attribute__((noinline)) static int posix_memalign_refused(void **result, size_t alignment,
-                                                            size_t size)
-{
-    int saved = errno;
-    void *block = aligned_refused("posix_memalign", alignment, size);
-    errno = saved;
-    return give(result, block);
-}
-
 __attribute__((noinline)) static int posix_memalign_plainly(void **result, size_t alignment,
                                                             size_t size)
 {
     void *block = serve_aligned("posix_memalign", alignment, size);
-    return likely(block) ? give(result, block) : posix_memalign_refused(result, alignment, size);
+    return give(result, likely(block) ? block : aligned_refused("posix_memalign", alignment, size));
 }
 
 /* It does not end with a call of aligned_long, which would take it for the caller. */
 __attribute__((noinline)) static int posix_memalign_long(void **result, size_t alignment,
                                                          size_t size)
 {
-    int saved = errno;
     void *block = is_passed_through() ? __libc_memalign(alignment, size)
                                       : request_aligned("posix_memalign", alignment, size, CALLER);
-    errno = saved;
     return give(result, block);
 }
 
@@ -106,9 +95,7 @@ EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
     LONG_WAY(result);
     LONG_WAY(alignment);
     LONG_WAY(size);
-    int saved = errno;
     void *block = request_aligned("posix_memalign", alignment, size, CALLER_SITE);
-    errno = saved;
     return give(result, block);
 }
 

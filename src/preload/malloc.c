@@ -6,7 +6,7 @@
  *
  * glibc's rules: errno is ENOMEM when a request fails and untouched by free; sizes above
  * PTRDIFF_MAX fail; malloc(0) is a block; realloc(NULL, n) is malloc(n), realloc(p, 0) frees and
- * returns NULL; posix_memalign returns its error and leaves errno alone.
+ * returns NULL; posix_memalign returns its error, and ENOMEM also stands in errno.
  */
 #include <errno.h>
 #include <stdlib.h>
