@@ -10,7 +10,7 @@ import tempfile
 
 from support import BUILD, CHILDREN, LIBRARY, TestCase, environment, need, run
 
-LIMITS = CHILDREN / "limits"
+LIMITS = CHILDREN / "limited"
 LIBRARY_32 = BUILD / "src/lib32/libffalloc.so"
 MIB = 1 << 20
 
@@ -54,9 +54,9 @@ class Limits(TestCase):
                 self.assertGreater(ours, glibc - 400)  # the library itself takes as much
 
     def test_32_bits(self):
-        if not LIBRARY_32.exists() or not (CHILDREN / "limits-32").exists():
+        if not LIBRARY_32.exists() or not (CHILDREN / "limited-32").exists():
             self.skipTest("no 32-bit library here")
-        program = CHILDREN / "limits-32"
+        program = CHILDREN / "limited-32"
         for unit in (MIB, 1200 * MIB, 10000):
             with self.subTest(unit=unit):
                 self.check_as_glibc([program, "fill", unit], LIBRARY_32)
@@ -161,7 +161,7 @@ class Core(TestCase):
 class Houses(TestCase):
     def test_qemu_user(self):
         for name, library, program in (("qemu-x86_64", LIBRARY, LIMITS),
-                                       ("qemu-i386", LIBRARY_32, CHILDREN / "limits-32")):
+                                       ("qemu-i386", LIBRARY_32, CHILDREN / "limited-32")):
             with self.subTest(name):
                 emulator = shutil.which(name)
                 if not emulator or not library.exists() or not program.exists():
@@ -175,7 +175,7 @@ class Houses(TestCase):
                 self.assertLess(int(process.stdout), 100 * 1024)
 
     def test_thread_sanitizer(self):
-        program = CHILDREN / "limits-tsan"
+        program = CHILDREN / "limited-tsan"
         if not program.exists():
             self.skipTest("no ThreadSanitizer here")
         self.assert_ends_well(run([program, "thread"]))
