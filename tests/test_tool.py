@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The ffalloc command: run, record, replay, size and what they do with bad input."""
 
+import json
 import os
 import pathlib
 import re
@@ -262,7 +263,7 @@ class Record(ToolCase):
         done = self.tool("record", "-o", "/dev/full", "--", CHILDREN / "places", status=125)
         self.assertIn("ffalloc: /dev/full cannot be written: No space left on device\n", done.stderr)
 
-    def test_a_full_disk_leaves_nothing(self):
+    def test_a_full_disk_leaves_what_was_written(self):
         if os.geteuid() != 0:
             self.skipTest("only root can mount a small disk")
         disk = self.folder / "disk"
@@ -271,8 +272,11 @@ class Record(ToolCase):
             self.skipTest("no disk can be mounted here")
         try:
             done = self.tool("record", "-o", disk / "trace", "--", CHILDREN / "places", status=125)
-            self.assertIn("No space left on device", done.stderr)
-            self.assertEqual(list(disk.iterdir()), [])
+            self.assert_one_line(done, "trace cannot be written: No space left on device; so far it "
+                                 "is in .*/trace.unfinished")
+            self.assertEqual([path.name for path in disk.iterdir()], ["trace.unfinished"])
+            done = self.tool("size", disk / "trace.unfinished")
+            self.assert_one_line(done, "is truncated")
         finally:
             subprocess.run(["umount", disk], check=True)
 
@@ -355,12 +359,29 @@ class BadTraces(ToolCase):
         self.assert_refused(struct.pack("<4sIQ", b"FTRC", 3, 0), "newer")
 
     def test_truncated(self):
-        trace = self.record(CHILDREN / "places").read_bytes()
-        self.assert_refused(trace[:-100], "truncated")
-        self.assert_refused(trace[:len(trace) // 2], "truncated")
-        plain = struct.pack("<4sIQ", b"FTRC", 1, 2) + struct.pack("<BBHII", 1, 0, 0, 0, 5)
-        self.assert_refused(plain, "truncated")
-        self.assert_refused(plain + b"x" * 5, "truncated")
+        """What there is of it is read, up to the last whole event, and a line says so."""
+        whole = self.record(CHILDREN / "places")
+        content = whole.read_bytes()
+        events = struct.pack("<BBHII", 1, 0, 0, 0, 5) + struct.pack("<BBHII", 1, 0, 0, 1, 5)
+        plain = struct.pack("<4sIQ", b"FTRC", 1, 3) + events
+        trace = self.folder / "cut"
+        for cut, least in ((content[:-100], 0), (content[:len(content) // 2], 0), (plain, 2),
+                           (plain + b"x" * 5, 2)):
+            trace.write_bytes(cut)
+            line = r"is truncated: this is of its first \d+ events"
+            done = self.tool("size", "--json", trace)
+            self.assert_one_line(done, line)
+            size = json.loads(done.stdout)
+            self.assertGreaterEqual(size["events"], least)
+            self.assertFalse(size["is_exact"])
+            for command in (["replay"], ["map"], ["map", "--svg", "-"], ["report", "-o", "-"],
+                            ["export", "--format=csv", "-o", "-"], ["export", "--format=pprof", "-o", "-"]):
+                self.assert_one_line(self.tool(*command, trace), line)
+        for size in range(0, len(content), 97):
+            trace.write_bytes(content[:size])
+            done = self.tool("size", trace, status=None)
+            self.assertIn(done.returncode, (0, 125))
+            self.assert_one_line(done, "truncated|no trace|is empty")
 
     def test_nonsense_inside(self):
         def trace(*records):

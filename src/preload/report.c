@@ -6,6 +6,33 @@
 
 #include "heap.h"
 
+/* The bytes of the UTF-8 character that begins here; 0 if none does, or it steers a terminal. */
+static unsigned utf8_length(const unsigned char *at)
+{
+    unsigned length = *at < 0x80 ? 1 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+    bool is_long_form = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xf0 && at[1] < 0x90);
+    bool is_control = *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0);
+    bool is_no_code = (*at == 0xed && at[1] > 0x9f) || (*at == 0xf4 && at[1] > 0x8f);
+    if (is_control)
+        return 0;
+    if (length > 1 && (*at < 0xc2 || *at > 0xf4 || is_long_form || is_no_code))
+        return 0;
+    for (unsigned i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80) /* the end too */
+            return 0;
+    return length;
+}
+
+/* What cannot be shown as it is becomes '_'. */
+static void clean(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at;) {
+        unsigned length = utf8_length(at);
+        *at = length ? *at : '_';
+        at += length + (length == 0);
+    }
+}
+
 void heap_message(const char *format, ...)
 {
     char line[400];
@@ -16,6 +43,7 @@ void heap_message(const char *format, ...)
     va_end(arguments);
     if (length > (int)sizeof line - 2)
         length = sizeof line - 2;
+    clean(line);
     line[length] = '\n';
     int descriptor = output_for_message(&heap.standard_error);
     if (descriptor >= 0)
@@ -133,9 +161,19 @@ static double fragmentation(const struct ffalloc_stats *stats)
     return percent(stats->free_size - stats->largest_hole_size, stats->free_size);
 }
 
+/* Copies a program's name, as a JSON string or a terminal may have it. */
+static void copy_name(char *to, size_t size, const char *from)
+{
+    size_t i = 0;
+    for (; i + 1 < size && from[i]; i++)
+        to[i] = from[i] == '"' || from[i] == '\\' ? '_' : from[i];
+    to[i] = '\0';
+    clean(to);
+}
+
 struct report {
     struct ffalloc_stats stats;
-    struct os_start start;
+    char name[128]; /* of the program */
     unsigned shards_used;
     size_t pool_size;  /* memory of the pool or pools, metadata included */
     size_t least_size; /* the smallest pool for this run; 0: not known */
@@ -144,7 +182,8 @@ struct report {
 
 static struct report report_now(void)
 {
-    struct report report = {.start = os_start()};
+    struct report report = {0};
+    copy_name(report.name, sizeof report.name, options_base_name(os_start().program));
     report.shards_used = heap_stats(&report.stats);
     report.pool_size = heap.options.pool_size ? heap.options.pool_size
                        : heap.is_growing      ? heap.opened_size
@@ -205,7 +244,7 @@ static int format_text(char *text, size_t size, const struct report *report)
         "  requests         %zu served, %zu failed, %zu frees; the largest %s;\n"
         "                   rounding up to granules added %.1f bytes to each on average\n"
         "  holes            %zu, %s%s; the largest %s; fragmentation %.1f %%\n",
-        options_base_name(report->start.program), os_process_id(), stats->granule,
+        report->name, os_process_id(), stats->granule,
         heap.is_growing ? "memory mapped   " : "memory          ", person(&a, report->pool_size),
         report->pool_size, heap.shard_count, heap.shard_count == 1 ? "" : "s", report->shards_used,
         person(&b, stats->peak_used_size), stats->peak_used_size,
@@ -219,20 +258,9 @@ static int format_text(char *text, size_t size, const struct report *report)
         person(&f, report->hole_size), person(&g, stats->largest_hole_size), fragmentation(stats));
 }
 
-/* A program's name as a JSON string's contents: quotes and control bytes become '_'. */
-static void json_name(char *to, size_t size, const char *from)
-{
-    size_t i = 0;
-    for (; i + 1 < size && from[i]; i++)
-        to[i] = (unsigned char)from[i] < 0x20 || from[i] == '"' || from[i] == '\\' ? '_' : from[i];
-    to[i] = '\0';
-}
-
 static int format_json(char *text, size_t size, const struct report *report)
 {
     const struct ffalloc_stats *stats = &report->stats;
-    char name[128];
-    json_name(name, sizeof name, options_base_name(report->start.program));
     return snprintf(
         text, size,
         "{\"program\":\"%s\",\"pid\":%u,\"version\":\"" FFALLOC_VERSION "\",\"granule\":%zu,"
@@ -242,7 +270,7 @@ static int format_json(char *text, size_t size, const struct report *report)
         "\"hole_count\":%zu,\"block_count\":%zu,\"alloc_count\":%zu,\"free_count\":%zu,"
         "\"failed_count\":%zu,\"largest_request_size\":%zu,\"slack_total_size\":%zu,"
         "\"fragmentation_percent\":%.2f}\n",
-        name, os_process_id(), stats->granule, report->shards_used, report->pool_size,
+        report->name, os_process_id(), stats->granule, report->shards_used, report->pool_size,
         stats->usable_size, stats->used_size, stats->peak_used_size, stats->high_water_size,
         report->least_size, stats->free_size, stats->least_free_size, stats->largest_hole_size,
         stats->smallest_hole_size, stats->hole_count, stats->block_count, stats->alloc_count,

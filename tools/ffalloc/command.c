@@ -10,13 +10,16 @@
 #include <unistd.h>
 
 #include "parse.h"
+#include "text.h"
 
 static void say_list(const char *format, va_list arguments)
 {
     fflush(stdout);
     char line[1000];
     vsnprintf(line, sizeof line, format, arguments);
-    fprintf(stderr, "ffalloc: %s\n", line);
+    char *shown = printable(line);
+    fprintf(stderr, "ffalloc: %s\n", shown);
+    free(shown);
 }
 
 void say(const char *format, ...)

@@ -25,6 +25,12 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(enum status status, const char *format, ...)
     __attribute__((noreturn, format(printf, 2, 3)));
 
+/* What a word has at its end when so many are meant. */
+static inline const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* Writes out standard output; says so and ends if that fails, as on a full disk. */
 void finish_output(void);
 

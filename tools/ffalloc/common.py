@@ -21,9 +21,14 @@ class Failure(Exception):
         self.status = status
 
 
+def printable(text):
+    """A name that a program or a user chose, as a terminal may be shown it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in f"{text}")
+
+
 def say(text):
     """A message: data goes to standard output, all else here."""
-    print(f"ffalloc: {text}", file=sys.stderr)
+    print(f"ffalloc: {printable(text)}", file=sys.stderr)
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,9 +46,9 @@ def command():
     return sys.argv[1]
 
 
-def run_command(*words, output=subprocess.PIPE):
+def run_command(*words, output=subprocess.PIPE, talk=None):
     """Runs a command of ffalloc; what it says has been said, its failure is ours."""
-    done = subprocess.run([command(), *map(str, words)], stdout=output)
+    done = subprocess.run([command(), *map(str, words)], stdout=output, stderr=talk)
     if done.returncode != 0:
         raise Failure(status=done.returncode if done.returncode > 0 else FAILED)
     return done.stdout
@@ -55,7 +60,8 @@ def survey(trace, **options):
     data = json.loads(run_command("data", *words, "--", trace))
     if data["has_aligned"] and not options.get("pool"):
         granule = f"--granule={data['granule']}"
-        data["min_pool"] = json.loads(run_command("size", "--json", granule, "--", trace))["min_pool"]
+        data["min_pool"] = json.loads(run_command(
+            "size", "--json", granule, "--", trace, talk=subprocess.DEVNULL))["min_pool"]
     data["site_by_number"] = {site["number"]: site for site in data["sites"]}
     return data
 
@@ -68,6 +74,11 @@ def person(size):
             break
         value /= 1024
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def number(count, what=""):
+    """5,100,001 blocks; 1 block."""
+    return f"{count:,} {what}{'s' * (count != 1)}" if what else f"{count:,}"
 
 
 def site_name(data, number):
@@ -91,7 +102,7 @@ def cells(picture, count):
 
 def write_file(path, content):
     """Writes a file of this name, or standard output for "-", whole or not at all."""
-    content = content.encode() if isinstance(content, str) else content
+    content = content.encode(errors="replace") if isinstance(content, str) else content
     if path == "-":
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -101,8 +112,15 @@ def write_file(path, content):
         with open(path, "wb") as file:
             file.write(content)
         return
-    folder = os.path.dirname(path) or "."
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".ffalloc-")
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def replace_file(path, content):
+    """Writes it under another name, which takes the file's place when it is whole."""
+    descriptor, name = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".ffalloc-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

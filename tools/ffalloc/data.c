@@ -10,6 +10,7 @@
 #include "parse.h"
 #include "survey.h"
 #include "symbols.h"
+#include "text.h"
 
 struct arguments {
     const char *path;
@@ -86,9 +87,49 @@ static void add(cJSON *object, const char *name, uint64_t number)
     cJSON_AddNumberToObject(object, name, (double)number);
 }
 
-static void add_text(cJSON *object, const char *name, const char *text)
+/* All strings inside as they may be shown. */
+static void clean(cJSON *item)
 {
-    cJSON_AddItemToObject(object, name, text ? cJSON_Parse(text) : cJSON_CreateNull());
+    if (cJSON_IsString(item)) {
+        char *shown = printable(item->valuestring);
+        cJSON_SetValuestring(item, shown);
+        free(shown);
+    }
+    cJSON *child;
+    cJSON_ArrayForEach(child, item) clean(child);
+}
+
+/* Removes what is not of the kind that it must be. */
+static void keep_if(cJSON *object, const char *name, cJSON_bool (*is_kind)(const cJSON *item))
+{
+    cJSON *item = cJSON_GetObjectItem(object, name);
+    if (item && !is_kind(item))
+        cJSON_DeleteItemFromObject(object, name);
+}
+
+static cJSON_bool is_list_of_words(const cJSON *item)
+{
+    const cJSON *word;
+    bool is_list = cJSON_IsArray(item);
+    cJSON_ArrayForEach(word, item) is_list &= cJSON_IsString(word);
+    return is_list;
+}
+
+/* What a trace says of its process and its end: an object, or null if that makes no sense. */
+static void add_object(cJSON *root, const char *name, const char *text)
+{
+    cJSON *object = text ? cJSON_Parse(text) : NULL;
+    if (!cJSON_IsObject(object)) {
+        cJSON_Delete(object);
+        object = cJSON_CreateNull();
+    }
+    keep_if(object, "command", is_list_of_words);
+    keep_if(object, "program", cJSON_IsString);
+    keep_if(object, "process", cJSON_IsNumber);
+    keep_if(object, "status", cJSON_IsNumber);
+    keep_if(object, "signal", cJSON_IsNumber);
+    clean(object);
+    cJSON_AddItemToObject(root, name, object);
 }
 
 static cJSON *sample_object(const struct sample *sample)
@@ -201,7 +242,7 @@ static void print_survey(const struct survey *survey)
 {
     cJSON *root = cJSON_CreateObject();
     size_t cell_count = (size_t)survey->column_count * survey->row_count;
-    cJSON_AddStringToObject(root, "trace", survey->trace->path);
+    cJSON_AddStringToObject(root, "trace", printable(survey->trace->path));
     add(root, "granule", survey->granule);
     add(root, "events", survey->event_count);
     add(root, "duration", survey->duration);
@@ -216,8 +257,8 @@ static void print_survey(const struct survey *survey)
     add(root, "payload_peak", survey->replay.payload_peak);
     add(root, "payload_peak_event", survey->replay.payload_peak_event);
     add_mark(root, &survey->replay);
-    add_text(root, "process", survey->trace->process);
-    add_text(root, "end", survey->trace->end);
+    add_object(root, "process", survey->trace->process);
+    add_object(root, "end", survey->trace->end);
     cJSON *sizes = cJSON_AddArrayToObject(root, "size_counts");
     for (unsigned i = 0; i < SIZE_CLASSES; i++)
         cJSON_AddItemToArray(sizes, cJSON_CreateNumber((double)survey->size_counts[i]));

@@ -21,7 +21,7 @@ class Missing(Exception):
 
 
 def run(words, timeout=120, **variables):
-    return subprocess.run(words, capture_output=True, text=True, timeout=timeout,
+    return subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=timeout,
                           stdin=subprocess.DEVNULL, env=os.environ | variables)
 
 

@@ -171,6 +171,16 @@ def pools_of_image(options, elf, image):
 
 
 def all_pools(options):
+    """The pools found; whatever is wrong with the files is told in a line."""
+    try:
+        return look_for_pools(options)
+    except (Failure, OSError):
+        raise
+    except Exception as error:  # pyelftools raises many kinds
+        raise Failure(f"{options.elf} or {options.image} is damaged ({type(error).__name__}: {error})")
+
+
+def look_for_pools(options):
     elf = open_elf(options.elf)
     image = open(options.image, "rb")
     if image.read(4) != b"\x7fELF":
@@ -202,7 +212,7 @@ def main(arguments):
     for pool in found:
         try:
             faults = pool.check()
-        except NotAPool as reason:
+        except (NotAPool, ArithmeticError, ValueError, MemoryError) as reason:
             raise Failure(f"{options.image}: {reason}")
         faulty |= bool(faults)
         for rule, offset, what in faults:

@@ -16,6 +16,7 @@
 #include "replay.h"
 #include "stacks.h"
 #include "symbols.h"
+#include "text.h"
 
 struct printer {
     struct trace *trace;
@@ -32,10 +33,12 @@ struct printer {
 
 /* CSV ----------------------------------------------------------------------------------- */
 
-/* A field that may have commas and quotes. */
+/* A field that may have commas and quotes. A spreadsheet takes what begins so for a formula. */
 static void print_field(const char *text)
 {
     putchar('"');
+    if (*text && strchr("=+-@", *text))
+        putchar('\'');
     for (; *text; text++) {
         if (*text == '"')
             putchar('"');
@@ -122,7 +125,7 @@ static void print_heaptrack_start(const struct printer *printer)
     const cJSON *word;
     printf("v 10400 3\nX");
     cJSON_ArrayForEach(word, cJSON_GetObjectItem(process, "command")) if (cJSON_IsString(word))
-        printf(" %s", word->valuestring);
+        printf(" %s", printable(word->valuestring));
     printf("\nI %x 0\n", REPLAY_PAGE);
     cJSON_Delete(process);
 }
@@ -155,17 +158,15 @@ static void print_heaptrack_event(struct printer *printer, const struct trace_ev
 
 /* ---------------------------------------------------------------------------------------- */
 
-/* The names are known from the end of a trace: it is read twice, unless it comes by a pipe. */
+/* The names are known from the end of a trace: it is read twice. */
 static void find_names(struct printer *printer)
 {
     struct trace_event event;
-    if (strcmp(printer->trace->path, "-") != 0) {
-        while (trace_next(printer->trace, &event))
-            ;
-        need_valid(printer->trace);
-    }
+    while (trace_next(printer->trace, &event))
+        ;
+    need_valid(printer->trace);
     printer->symbols = symbols_open(printer->trace->maps);
-    if (strcmp(printer->trace->path, "-") != 0 && !trace_rewind(printer->trace))
+    if (!trace_rewind(printer->trace))
         need_valid(printer->trace);
 }
 

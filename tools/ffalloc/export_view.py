@@ -74,7 +74,7 @@ def massif(trace):
     has_time = data["duration"] > 0
     process = data["process"] or {}
     lines = ["desc: ffalloc: extra is what exact first fit needs beyond the payload",
-             f"cmd: {' '.join(process.get('command', [])) or trace}",
+             f"cmd: {' '.join(process.get('command', [])) or data['trace']}",
              f"time_unit: {'ms' if has_time else 'i'}"]
     peak = data["moment"]
     samples = [s for s in data["samples"] if s["event"] != peak["event"]] + [peak]
@@ -171,7 +171,7 @@ def chrome(trace):
     process = data["process"] or {}
     number = process.get("process", 1)
     has_time = data["duration"] > 0
-    name = " ".join(process.get("command", [])) or trace
+    name = " ".join(process.get("command", [])) or data["trace"]
     events = [{"name": "process_name", "ph": "M", "pid": number, "args": {"name": name}}]
     for sample in data["samples"]:
         time = sample["time"] if has_time else sample["event"]

@@ -161,7 +161,7 @@ static void check_elf(const char *path, const unsigned char *bytes, size_t size)
     uint64_t at = is_64 ? header.e_phoff : header_32.e_phoff;
     unsigned count = is_64 ? header.e_phnum : header_32.e_phnum;
     unsigned step = is_64 ? header.e_phentsize : header_32.e_phentsize;
-    for (; count > 0 && at + sizeof(uint32_t) <= size; count--, at += step) {
+    for (; count > 0 && at <= size - sizeof(uint32_t); count--, at += step) {
         uint32_t type;
         memcpy(&type, bytes + at, sizeof type);
         if (type == PT_INTERP)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The ffalloc command: finds the command named, here or among the views, which are Python. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,19 @@ static void run_view(int argc, char **argv)
     die(STATUS_FAILED, PYTHON " cannot be run: %s", strerror(errno));
 }
 
+/* A stream that is closed must not be a file that is opened here. The program finds it closed. */
+static void open_streams(void)
+{
+    int null;
+    while ((null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && null <= 2)
+        ;
+    if (null > 2)
+        close(null);
+}
+
 int main(int argc, char **argv)
 {
+    open_streams();
     argp_err_exit_status = STATUS_USAGE;
     if (argc > 2 && strcmp(argv[1], "help") == 0) {
         argv[1] = argv[2];

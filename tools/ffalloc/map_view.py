@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 
-from common import Parser, cells, has_blocks, has_colour, person, say, site_name, survey
+from common import Parser, cells, has_blocks, has_colour, number, person, say, site_name, survey
 
 MOST_LINE_CELLS, LINES = 64, 16
 ADDRESS_WIDTH = 9  # up to 64 GiB, and a blank
@@ -61,9 +61,9 @@ def print_map(data, characters, is_coloured, columns):
         f"a character is {person(data['row_bytes'])}: "
         f"{characters[-1]} used, {''.join(characters[1:-1])} in part, "
         f"{'blank' if characters[0] == ' ' else characters[0]} free",
-        f"{moment['used']} bytes used in {moment['blocks']} blocks, {free} free in "
-        f"{moment['holes']} holes, the largest {moment['largest_hole']}; "
-        f"high-water mark {moment['mark']}",
+        f"{number(moment['used'], 'byte')} used in {number(moment['blocks'], 'block')}, {number(free)} free in "
+        f"{number(moment['holes'], 'hole')}, the largest {number(moment['largest_hole'])}; "
+        f"high-water mark {number(moment['mark'])}",
     ):
         print(textwrap.fill(text, columns))
 

@@ -6,7 +6,7 @@ import io
 
 import cairo
 
-from common import cells, person, site_name, top_sites, write_file
+from common import cells, number, person, site_name, top_sites, write_file
 
 # Told apart with most kinds of colour blindness (after Okabe and Ito, 2008), and by lightness.
 PALETTE = (
@@ -126,7 +126,7 @@ def legend_lines(data, by):
         return [(OLD, "placed at the start of the run"), (YOUNG, "placed at its end")]
     key = "mark_bytes"
     named = [(PALETTE[i], f"{site['name'] or 'unknown'}: {person(site[key])} in "
-              f"{site['mark_count']} blocks at the mark") for i, site in
+              f"{number(site['mark_count'], 'block')} at the mark") for i, site in
              enumerate(top_sites(data, most=len(PALETTE)))]
     return named + [(OTHER, "other sites" if named else "used")]
 

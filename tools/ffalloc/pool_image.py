@@ -194,13 +194,17 @@ def pool_in_array(read, address, word_bits, is_little):
     return Pool(read, align_up(address, 2 * word_bits // 8), word_bits, is_little)
 
 
+def plural(count):
+    return "s" * (count != 1)
+
+
 def text_lines(pool, characters=".-+*#", most_cells=1024):
     """What people read of a pool: its numbers and its map."""
     stats = pool.stats()
     yield (f"pool at {pool.address:#x}: {stats['usable_size']} {pool.extent} from {pool.blocks:#x}, "
            f"granule {pool.granule}")
-    yield (f"  {stats['used_size']} used in {stats['block_count']} blocks, {stats['free_size']} free "
-           f"in {stats['hole_count']} holes, the largest {stats['largest_hole_size']}")
+    yield (f"  {stats['used_size']} used in {stats['block_count']} block{plural(stats['block_count'])}, {stats['free_size']} free "
+           f"in {stats['hole_count']} hole{plural(stats['hole_count'])}, the largest {stats['largest_hole_size']}")
     yield (f"  peak use {stats['peak_used_size']}, high-water mark {stats['high_water_size']}; "
            f"{stats['alloc_count']} requests served, {stats['failed_count']} failed, "
            f"{stats['free_count']} frees")

@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,12 +35,20 @@ struct reader {
     size_t live_size;
     uint64_t promised_count; /* of events; all ones: not known */
     bool has_ended;
+    bool is_cut_told; /* it was said that the trace is truncated */
 };
 
 static bool refuse(struct trace *trace, const char *why)
 {
     if (!trace->error)
         trace->error = why;
+    return false;
+}
+
+/* What ends too early is taken for what there is of it. */
+static bool cut(struct trace *trace)
+{
+    trace->is_truncated = true;
     return false;
 }
 
@@ -67,7 +76,7 @@ static bool fill_output(struct trace *trace)
     reader->output_end -= reader->output_at;
     reader->output_at = 0;
     if (reader->input_at == reader->input_end && !fill_input(trace))
-        return !trace->error && reader->is_in_frame ? refuse(trace, "is truncated") : false;
+        return !trace->error && reader->is_in_frame ? cut(trace) : false;
     ZSTD_inBuffer in = {reader->input, reader->input_end, reader->input_at};
     ZSTD_outBuffer out = {reader->output, OUTPUT_SIZE, reader->output_end};
     if (reader->is_compressed) {
@@ -107,11 +116,11 @@ static bool take_long(struct trace *trace, void *to, size_t size)
         size_t length = left < 4096 ? left : 4096;
         const unsigned char *bytes = take(trace, length);
         if (!bytes)
-            return refuse(trace, "is truncated");
+            return cut(trace);
         memcpy((char *)to + size - left, bytes, length);
         left -= length;
     }
-    return take(trace, -size & 7) || refuse(trace, "is truncated");
+    return take(trace, -size & 7) || cut(trace);
 }
 
 static bool read_header(struct trace *trace)
@@ -133,6 +142,27 @@ static bool read_header(struct trace *trace)
     return trace->version > 0 || refuse(trace, "is no trace of ffalloc");
 }
 
+/* Standard input, which is read as often as need be: what comes by a pipe is kept in a file. */
+static int open_input(void)
+{
+    char bytes[1 << 16];
+    ssize_t length;
+    if (lseek(0, 0, SEEK_CUR) >= 0 || errno != ESPIPE)
+        return dup(0);
+    FILE *file = tmpfile();
+    if (!file)
+        return -1;
+    while ((length = read(0, bytes, sizeof bytes)) > 0)
+        if (fwrite(bytes, 1, (size_t)length, file) != (size_t)length)
+            break;
+    bool is_read = length == 0 && fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0;
+    int descriptor = is_read ? dup(fileno(file)) : -1;
+    int saved = errno;
+    fclose(file);
+    errno = saved;
+    return descriptor;
+}
+
 struct trace *trace_open(const char *path)
 {
     struct trace *trace = allocate(sizeof *trace);
@@ -142,7 +172,7 @@ struct trace *trace_open(const char *path)
     reader->input = allocate(INPUT_SIZE);
     reader->output = allocate(OUTPUT_SIZE);
     reader->stream = ZSTD_createDStream();
-    reader->descriptor = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
+    reader->descriptor = strcmp(path, "-") == 0 ? open_input() : open(path, O_RDONLY | O_CLOEXEC);
     trace->stacks = allocate(sizeof *trace->stacks);
     trace->stack_count = 1;
     struct stat status;
@@ -177,7 +207,7 @@ bool trace_rewind(struct trace *trace)
     ZSTD_initDStream(reader->stream);
     if (reader->live_size > 0)
         memset(reader->is_live, 0, reader->live_size);
-    reader->is_in_frame = reader->has_ended = false;
+    reader->is_in_frame = reader->has_ended = trace->is_truncated = false;
     reader->output_at = reader->output_end = 0;
     trace->event_count = trace->time = 0;
     trace->id_count = 0;
@@ -229,7 +259,11 @@ static bool take_text(struct trace *trace, char **text, uint64_t size)
         return refuse(trace, "is damaged: a text is too long");
     free(*text);
     *text = allocate((size_t)size + 1);
-    return take_long(trace, *text, (size_t)size);
+    if (take_long(trace, *text, (size_t)size))
+        return true;
+    free(*text);
+    *text = NULL;
+    return false;
 }
 
 static bool take_stack(struct trace *trace, const struct trace_event *record)
@@ -292,15 +326,19 @@ static void decode(const struct trace *trace, const unsigned char *bytes, struct
     };
 }
 
-static bool is_complete(struct trace *trace)
+/* At the end of the file. Always false: there is no event more. */
+static bool end(struct trace *trace)
 {
+    struct reader *reader = trace->reader;
     if (trace->error)
         return false;
-    const struct reader *reader = trace->reader;
-    if (reader->output_at != reader->output_end)
-        return refuse(trace, "is truncated");
-    if (trace->version == 2 ? !reader->has_ended : trace->event_count != reader->promised_count)
-        return refuse(trace, "is truncated");
+    if (reader->output_at != reader->output_end ||
+        (trace->version == 2 ? !reader->has_ended : trace->event_count != reader->promised_count))
+        trace->is_truncated = true;
+    if (trace->is_truncated && !reader->is_cut_told)
+        say("%s is truncated: this is of its first %" PRIu64 " event%s", trace->path,
+            trace->event_count, plural(trace->event_count));
+    reader->is_cut_told |= trace->is_truncated;
     return false;
 }
 
@@ -310,13 +348,13 @@ bool trace_next(struct trace *trace, struct trace_event *event)
     while (!trace->error) {
         const unsigned char *bytes = take(trace, record_size);
         if (!bytes)
-            return is_complete(trace);
+            return end(trace);
         if (trace->reader->has_ended)
             return refuse(trace, "is damaged: it goes on after its end");
         decode(trace, bytes, event);
         if (event->op >= TRACE_PROCESS && trace->version == 2) {
             if (!take_other(trace, event))
-                return false;
+                return end(trace);
             continue;
         }
         if (event->op < TRACE_MALLOC ||

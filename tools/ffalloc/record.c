@@ -4,6 +4,7 @@
  * library makes a ring in a folder of ours; those that are wanted get a trace, the others are told
  * to stop.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -49,7 +50,10 @@ struct session {
 static volatile sig_atomic_t signal_to_pass;
 
 static const struct argp_option options[] = {
-    {"output", 'o', "TRACE", 0, "the trace; with %p, the process, its children have one each", 0},
+    {"output", 'o', "TRACE", 0,
+     "the trace; with %p, the process, its children have one each; - is standard output, and the "
+     "program's own goes to standard error",
+     0},
     {"backtrace", 'b', "HOW", 0,
      "what is kept of a call's site: caller (the default), fp (frame pointers), unwind (libunwind)",
      0},
@@ -91,6 +95,22 @@ static const struct argp argp = {
     NULL,
 };
 
+/* The folder of the rings, removed whatever way the recorder itself ends. */
+static char ring_folder[PATH_MAX];
+static pid_t folder_owner;
+
+static void remove_folder(void)
+{
+    DIR *folder = getpid() == folder_owner ? opendir(ring_folder) : NULL;
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder)))
+        unlinkat(dirfd(folder), entry->d_name, 0);
+    if (!folder)
+        return;
+    closedir(folder);
+    rmdir(ring_folder);
+}
+
 /* A folder for the rings, in memory if there is such a place. */
 static void make_folder(struct session *session)
 {
@@ -98,10 +118,20 @@ static void make_folder(struct session *session)
     const char *const places[] = {"/dev/shm", temporary ? temporary : "/tmp", "/tmp"};
     for (unsigned i = 0; i < 3; i++) {
         snprintf(session->folder, sizeof session->folder, "%s/ffalloc.XXXXXX", places[i]);
-        if (places[i][0] == '/' && strlen(places[i]) < 100 && mkdtemp(session->folder))
+        if (places[i][0] == '/' && strlen(places[i]) < 100 && mkdtemp(session->folder)) {
+            strcpy(ring_folder, session->folder);
+            folder_owner = getpid();
+            atexit(remove_folder);
             return;
+        }
     }
     die(STATUS_FAILED, "no folder can be made in /dev/shm or /tmp: %s", strerror(errno));
+}
+
+/* The trace goes to standard output. */
+static bool is_output(const struct session *session)
+{
+    return strcmp(session->output, "-") == 0;
 }
 
 /* The output with each %p replaced by the process's number. */
@@ -262,9 +292,11 @@ static void pass_signal(int number)
 static void start_child(struct session *session, const char *path)
 {
     /* The terminal sends these to the program too, which decides what they mean. */
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, before_int, before_quit;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before_int, before_quit, before_pipe;
     sigaction(SIGINT, &ignore, &before_int);
     sigaction(SIGQUIT, &ignore, &before_quit);
+    /* Nobody may read what is said, or the trace: that is no reason to leave all as it is. */
+    sigaction(SIGPIPE, &ignore, &before_pipe);
     struct sigaction pass = {.sa_handler = pass_signal, .sa_flags = SA_RESTART};
     session->child = fork();
     if (session->child < 0)
@@ -272,6 +304,9 @@ static void start_child(struct session *session, const char *path)
     if (session->child == 0) {
         sigaction(SIGINT, &before_int, NULL);
         sigaction(SIGQUIT, &before_quit, NULL);
+        sigaction(SIGPIPE, &before_pipe, NULL);
+        if (is_output(session)) /* the trace's alone */
+            dup2(2, 1);
         launch_prepare(&session->launch);
         launch_exec(path, session->command);
     }
@@ -284,7 +319,6 @@ static int end_session(struct session *session)
     while (session->count > 0)
         finish_recorder(session, session->count - 1);
     close(session->watch);
-    rmdir(session->folder);
     if (session->trace_count == 0 && !session->has_failed)
         say("nothing was recorded: no %s called the allocator",
             session->launch.only ? "program of that name" : "process");
@@ -300,6 +334,10 @@ static int end_session(struct session *session)
 /* Whether the trace can be written is found out before the program runs, not after. */
 static void check_output(const struct session *session)
 {
+    if (is_output(session) && isatty(1))
+        die(STATUS_USAGE, "record: standard output is a terminal: -o - writes a trace there");
+    if (is_output(session))
+        return;
     char *path = trace_path(session, 0);
     char *slash = strrchr(path, '/');
     if (access(path, F_OK) == 0 ? access(path, W_OK) != 0 : false)

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -36,6 +37,8 @@ struct recorder {
     uint32_t id_count;
     double us_per_tick; /* 0: not yet known */
     uint64_t event_count;
+    uint64_t flushed_count; /* events that are in the file */
+    time_t flushed_at;
     uint64_t failed_count;
     uint64_t microseconds; /* from the start to the last event */
     uint64_t hash;
@@ -92,12 +95,21 @@ static void write_process(struct recorder *recorder, char **command)
     write_json(recorder->writer, TRACE_PROCESS, object);
 }
 
+/* What is mapped, as far as it is known: at the start too, for a trace that is cut off. */
+static void write_maps(struct recorder *recorder)
+{
+    size_t length;
+    char *text = maps_text(&recorder->maps, &length);
+    trace_write_text(recorder->writer, TRACE_MAPS, text, length);
+    free(text);
+}
+
 struct recorder *recorder_open(struct ring *ring, const char *trace_path, char **command)
 {
     struct recorder *recorder = allocate(sizeof *recorder);
     recorder->ring = ring;
     recorder->words = (const uint64_t *)(const void *)((const char *)ring + RING_DATA_OFF);
-    recorder->trace_path = strdup(trace_path);
+    recorder->trace_path = strdup(strcmp(trace_path, "-") == 0 ? "standard output" : trace_path);
     recorder->hash = HASH_START;
     recorder->is_one_pool = ring->parent == 0;
     recorder->ids_size = (size_t)(ring->arena_size / ring->granule + 1) * sizeof(uint32_t);
@@ -120,6 +132,8 @@ struct recorder *recorder_open(struct ring *ring, const char *trace_path, char *
     }
     maps_read(&recorder->maps, ring->process);
     write_process(recorder, command);
+    write_maps(recorder);
+    trace_flush(recorder->writer);
     return recorder;
 }
 
@@ -297,6 +311,18 @@ static void take_event(struct recorder *recorder, unsigned extra_count)
         write_event(recorder, &event);
 }
 
+/* Once a second what there is goes to the file, should nothing come after it. */
+static void flush_sometimes(struct recorder *recorder)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_sec == recorder->flushed_at || recorder->event_count == recorder->flushed_count)
+        return;
+    trace_flush(recorder->writer);
+    recorder->flushed_at = now.tv_sec;
+    recorder->flushed_count = recorder->event_count;
+}
+
 bool recorder_drain(struct recorder *recorder)
 {
     struct ring *ring = recorder->ring;
@@ -315,6 +341,7 @@ bool recorder_drain(struct recorder *recorder)
     }
     __atomic_store_n(&ring->tail, recorder->tail, __ATOMIC_RELEASE);
     __atomic_fetch_add(&ring->reader_beat, 1, __ATOMIC_RELAXED);
+    flush_sometimes(recorder);
     return has_any;
 }
 
@@ -356,18 +383,24 @@ static void close_recorder(struct recorder *recorder)
     free(recorder);
 }
 
+static void tell_failure(const char *path, int error)
+{
+    char *unfinished = trace_unfinished(path);
+    bool is_there = access(unfinished, F_OK) == 0;
+    say("%s cannot be written: %s%s%s", path, strerror(error), is_there ? "; so far it is in " : "",
+        is_there ? unfinished : "");
+    free(unfinished);
+}
+
 /* Writes what is left; returns the trace's size, or -1 having said why it cannot be written. */
 static int64_t write_rest(struct recorder *recorder, struct ending ending)
 {
-    size_t length;
     recorder_drain(recorder);
-    char *text = maps_text(&recorder->maps, &length);
-    trace_write_text(recorder->writer, TRACE_MAPS, text, length);
-    free(text);
+    write_maps(recorder);
     write_end(recorder, ending);
     int64_t size = trace_finish(recorder->writer);
     if (size < 0)
-        say("%s cannot be written: %s", recorder->trace_path, strerror(errno));
+        tell_failure(recorder->trace_path, errno);
     return size;
 }
 
@@ -376,7 +409,7 @@ bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_qu
     int64_t size = write_rest(recorder, ending);
     if (size >= 0 && !is_quiet)
         say("%s: %" PRIu64 " event%s in %.2f s, %s (%.1f bytes an event); recording added %.0f %%",
-            recorder->trace_path, recorder->event_count, recorder->event_count == 1 ? "" : "s",
+            recorder->trace_path, recorder->event_count, plural(recorder->event_count),
             (double)recorder->microseconds / 1e6, person((uint64_t)size),
             recorder->event_count ? (double)size / (double)recorder->event_count : 0.0,
             overhead_percent(recorder));
@@ -397,7 +430,7 @@ bool recorder_finish_as(struct recorder *recorder, const char *trace_path, bool 
         trace_abandon(recorder->writer);
     if (recorder->event_count > 0 && size >= 0 && !is_quiet)
         say("%s became another program; its %" PRIu64 " event%s before that are %s%s", program,
-            recorder->event_count, recorder->event_count == 1 ? "" : "s",
+            recorder->event_count, plural(recorder->event_count),
             is_kept ? "in " : "dropped: the output is no file", is_kept ? trace_path : "");
     close_recorder(recorder);
     return size >= 0;

@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "hash.h"
+#include "text.h"
 
 #define MOST_LOG2 (sizeof(size_t) == 8 ? 42 : 31)
 
@@ -273,12 +274,16 @@ static void print_text(const struct replay *replay, const struct trace *trace,
            "usable          %zu bytes\n"
            "high-water mark %zu bytes\n"
            "failed          %" PRIu64 "%s\n"
-           "live at the end %zu blocks, %zu bytes\n"
+           "live at the end %zu block%s, %zu bytes\n"
            "as recorded     %s\n"
            "offsets         %016" PRIx64 "\n",
            trace->event_count, replay->granule, stats->usable_size, stats->high_water_size,
-           replay->failed_count, replay->failed_count ? " requests" : "", stats->block_count,
-           stats->used_size, compare(replay, trace), replay->hash);
+           replay->failed_count,
+           replay->failed_count > 1 ? " requests"
+           : replay->failed_count   ? " request"
+                                    : "",
+           stats->block_count, plural(stats->block_count), stats->used_size, compare(replay, trace),
+           replay->hash);
     if (replay->failed_count)
         printf("first failure   event %" PRIu64 "\n", replay->first_failed);
 }
@@ -289,7 +294,7 @@ static void print_json(const struct replay *replay, const struct trace *trace,
     char hash[20];
     cJSON *object = cJSON_CreateObject();
     snprintf(hash, sizeof hash, "%016" PRIx64, replay->hash);
-    cJSON_AddStringToObject(object, "trace", trace->path);
+    cJSON_AddStringToObject(object, "trace", printable(trace->path));
     cJSON_AddNumberToObject(object, "events", (double)trace->event_count);
     cJSON_AddNumberToObject(object, "granule", (double)replay->granule);
     cJSON_AddNumberToObject(object, "usable", (double)stats->usable_size);

@@ -8,7 +8,7 @@ import sys
 
 import jinja2
 
-from common import Parser, cells, person, say, site_name, survey, top_sites, write_file
+from common import Parser, cells, number, person, say, site_name, survey, top_sites, write_file
 from picture import PALETTE
 
 SITES = 200
@@ -99,11 +99,11 @@ def page(data):
         loader=jinja2.FileSystemLoader(folder), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["person"] = person
-    environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters["number"] = number
     process = data["process"] or {}
     command = " ".join(process.get("command", [])) or data["trace"]
-    # A script's text ends at "</", whatever quotes it stands in.
-    script_data = json.dumps(picture_data(data), separators=(",", ":")).replace("</", "<\\/")
+    # A script's text ends, or hides its end, at what begins with "<", whatever quotes it stands in.
+    script_data = json.dumps(picture_data(data), separators=(",", ":")).replace("<", "\\u003c")
     return environment.get_template("report.html").render(
         data=data, command=command, program=process.get("program", ""), mark=data["set_by"],
         mark_site=site_name(data, data["set_by"]["site"]), sites=site_rows(data),
@@ -122,6 +122,6 @@ def main(arguments):
     content = page(data)
     write_file(options.output, content)
     if options.output != "-":
-        say(f"{options.output}: {data['events']:,} events, {person(len(content.encode()))}")
+        say(f"{options.output}: {number(data['events'], 'event')}, {person(len(content.encode()))}")
     sys.stdout.flush()
     return 0

@@ -10,6 +10,7 @@
 #include "parse.h"
 #include "record.h"
 #include "sizing.h"
+#include "text.h"
 
 #define RUNS_MOST 1000
 
@@ -210,7 +211,7 @@ static void print_doubts(const struct sizing *sizing)
         printf("failed         %" PRIu64
                " request%s while recording: left out, so the pool below is "
                "too small for %s\n",
-               sizing->failed_before, sizing->failed_before == 1 ? "" : "s",
+               sizing->failed_before, plural(sizing->failed_before),
                sizing->failed_before == 1 ? "it" : "them");
     if (sizing->thread_count > 1)
         printf("threads        %u: exact for this order of their calls, which differs from run to "
@@ -232,7 +233,7 @@ static void print_text(const struct sizing *sizing, const struct arguments *argu
     uint64_t rounding = replay->at_mark.rounded - payload;
     uint64_t holes = sizing->min_usable - replay->at_mark.rounded;
     if (arguments->word_count > 1)
-        printf("%s\n", sizing->trace->path);
+        printf("%s\n", printable(sizing->trace->path));
     printf("events         %" PRIu64 ", granule %zu\n", sizing->event_count, replay->granule);
     print_doubts(sizing);
     printf("payload peak   %" PRIu64 " bytes (event %" PRIu64 ")\n", replay->payload_peak,
@@ -253,12 +254,11 @@ static void print_json(const struct sizing *sizing, const struct arguments *argu
     const struct replay *replay = &sizing->replay;
     uint64_t payload = replay->at_mark.payload;
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddStringToObject(object, "trace", sizing->trace->path);
+    cJSON_AddStringToObject(object, "trace", printable(sizing->trace->path));
     cJSON_AddNumberToObject(object, "events", (double)sizing->event_count);
     cJSON_AddNumberToObject(object, "failed_while_recording", (double)sizing->failed_before);
     cJSON_AddNumberToObject(object, "threads", sizing->thread_count);
-    cJSON_AddBoolToObject(object, "is_exact",
-                          sizing_is_exact(sizing) && sizing->failed_before == 0);
+    cJSON_AddBoolToObject(object, "is_exact", sizing_is_exact(sizing));
     cJSON_AddNumberToObject(object, "granule", (double)replay->granule);
     cJSON_AddNumberToObject(object, "target_bits", word_bits(arguments));
     cJSON_AddBoolToObject(object, "target_small", is_small(arguments));
@@ -295,7 +295,7 @@ static bool judge(const char *name, uint64_t pool, uint64_t failed_count,
             name, needed, arguments->fits, needed - arguments->fits);
     else
         say("whether %s fits is not known: %" PRIu64 " request%s failed while it was recorded",
-            name, failed_count, failed_count == 1 ? "" : "s");
+            name, failed_count, plural(failed_count));
     return false;
 }
 
@@ -355,7 +355,7 @@ static void print_runs(const struct runs *runs, const struct arguments *argument
     size_t count = arguments->run_count;
     uint64_t median = pools[count / 2], largest = pools[count - 1];
     printf("runs           %zu, of up to %u thread%s, granule %zu\n", count, runs->thread_count,
-           runs->thread_count == 1 ? "" : "s", runs->granule);
+           plural(runs->thread_count), runs->granule);
     printf("least pool     %" PRIu64 " bytes (%s)\n", pools[0], person(pools[0]));
     printf("median         %" PRIu64 " bytes (%s)\n", median, person(median));
     printf("largest        %" PRIu64 " bytes (%s)%s: a run to come may need more\n", largest,

@@ -118,6 +118,7 @@ static void take_first(struct sizing *sizing, size_t granule, unsigned target)
     need_valid(trace);
     replay_close(replay);
     sizing->event_count = trace->event_count;
+    sizing->is_truncated = trace->is_truncated;
     sizing->site = site_of_mark(trace, replay);
 }
 
@@ -140,7 +141,8 @@ void sizing_take(struct sizing *sizing, const char *path, const char *name, size
 
 bool sizing_is_exact(const struct sizing *sizing)
 {
-    return sizing->thread_count <= 1 &&
+    bool is_whole = sizing->failed_before == 0 && !sizing->is_truncated;
+    return is_whole && sizing->thread_count <= 1 &&
            (uint64_t)1 << sizing->largest_log2 <= REPLAY_LARGEST_ALIGNMENT;
 }
 

@@ -12,6 +12,7 @@ struct sizing {
     unsigned thread_count;
     unsigned largest_log2;  /* of the alignments asked for */
     uint64_t failed_before; /* requests that failed while recording, and some pool could serve */
+    bool is_truncated;      /* the trace is */
     char *site;             /* of the call that set the mark, "" if not known */
     uint64_t min_usable;
     uint64_t min_pool;
@@ -23,8 +24,8 @@ struct sizing {
 void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
                  unsigned target);
 
-/* Whether every run of the program needs that pool: not if threads interleave, or an alignment is
- * larger than those that pools keep to. */
+/* Whether every run of the program needs that pool: not if threads interleave, an alignment is
+ * larger than those that pools keep to, or not all of the run is known. */
 bool sizing_is_exact(const struct sizing *sizing);
 
 void sizing_close(struct sizing *sizing);

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from common import Failure, NO, Parser, USAGE, command, run_command, say
+from common import Failure, NO, Parser, USAGE, command, printable, run_command, say
 
 BACKTRACES = 20  # crashes that are looked at with gdb
 SHOWN = 8  # numbers of runs that crash alike
@@ -63,14 +63,15 @@ def requests(options):
         trace = os.path.join(folder, "trace")
         done = subprocess.run(
             [command(), "record", "-o", trace, *common_words(options), "--", *options.program],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            errors="replace")
         if not os.path.exists(trace):
             print(done.stderr, end="", file=sys.stderr)
             raise Failure(status=done.returncode)
         if done.returncode < 0 or done.returncode > 128:
             raise Failure(f"{options.program[0]} ends with status {done.returncode} "
                           "even if no request fails")
-        text = run_command("events", "csv", trace).decode()
+        text = run_command("events", "csv", trace).decode(errors="replace")
     calls = csv.DictReader(io.StringIO(text))
     return [call["site"] for call in calls if call["call"] != "free"], done.returncode
 
@@ -109,7 +110,7 @@ def crash_place(options, number):
                      "backtrace 12\nkill\nquit\n")
         script.flush()
         try:
-            done = subprocess.run(words, stdin=open(script.name), capture_output=True, text=True,
+            done = subprocess.run(words, stdin=open(script.name), capture_output=True, text=True, errors="replace",
                                   timeout=60 + options.timeout)
         except subprocess.TimeoutExpired:
             return ""
@@ -164,7 +165,7 @@ def look_at(options, bad):
         if crash["outcome"] != "hangs" and key not in seen and len(seen) < BACKTRACES:
             seen[key] = crash_place(options, crash["request"])
         if seen.get(key):
-            crash["crash"] = seen[key]
+            crash["crash"] = printable(seen[key])
 
 
 def print_text(bad, counts, total):

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "text.h"
 
 struct symbols {
     Dwfl *dwfl; /* NULL: nothing is known */
@@ -51,7 +52,7 @@ static char *demangle(const char *name)
     }
     char *plain =
         cxa_demangle && strncmp(name, "_Z", 2) == 0 ? cxa_demangle(name, NULL, NULL, NULL) : NULL;
-    return plain ? plain : strdup(name);
+    return printable(plain ? plain : name);
 }
 
 /* The line of an address by looking through all units: clang writes no table of their addresses. */
@@ -78,7 +79,7 @@ static void find_source(Dwfl_Module *module, Dwarf_Addr address, struct symbol *
             dwarf_lineno(found, &symbol->line);
     }
     if (file)
-        symbol->file = strdup(file);
+        symbol->file = printable(file);
 }
 
 /* The call itself is before the address that it returns to. */
@@ -93,7 +94,7 @@ static struct symbol look_up(struct symbols *symbols, uint64_t return_address)
     const char *path = dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
     if (path) {
         const char *slash = strrchr(path, '/');
-        symbol.module = strdup(slash ? slash + 1 : path);
+        symbol.module = printable(slash ? slash + 1 : path);
     }
     const char *name = dwfl_module_addrname(module, address);
     char *place;

@@ -22,7 +22,8 @@
  * multiple of 8: 128 a JSON object with what is known of the process, 129 stack number `site` as
  * u64 return addresses, innermost first (each before the first event that has it), 130 the lines of
  * /proc/PID/maps that name executable mappings, 131 the end: a JSON object with the number of
- * events, the hash of their offsets, and how the process ended. Version 2 without 131 is truncated.
+ * events, the hash of their offsets, and how the process ended. Version 2 without 131 is truncated:
+ * it is read up to its last whole event, and a line says so.
  */
 #ifndef FFALLOC_TOOLS_TRACE_H
 #define FFALLOC_TOOLS_TRACE_H
@@ -65,6 +66,7 @@ struct trace_stack {
 struct trace {
     const char *path;
     const char *error;    /* what is wrong with it, once trace_next has returned false; else NULL */
+    bool is_truncated;    /* the file ends before the trace does: known once all is read */
     uint64_t event_count; /* read so far */
     uint64_t time;        /* microseconds from the first event to the last one read */
     uint32_t version;
@@ -84,7 +86,7 @@ struct trace *trace_open(const char *path);
  * trace is not valid, which `error` then says. */
 bool trace_next(struct trace *trace, struct trace_event *event);
 
-/* Begins anew with the first event. False, with `error` set, if it cannot: a pipe. */
+/* Begins anew with the first event. False, with `error` set, if it cannot. */
 bool trace_rewind(struct trace *trace);
 
 void trace_close(struct trace *trace);
@@ -94,18 +96,22 @@ const char *trace_op_name(unsigned op);
 /* Writing. The file has its final name only after trace_finish. */
 struct trace_writer;
 
-/* NULL if the file cannot be made: errno says why. */
+/* At `path`, "-" being standard output. NULL if the file cannot be made: errno says why. */
 struct trace_writer *trace_create(const char *path);
 void trace_write_event(struct trace_writer *writer, const struct trace_event *event);
 void trace_write_text(struct trace_writer *writer, enum trace_op op, const char *text,
                       size_t length);
 void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint64_t *frames,
                        size_t count);
+/* Writes out what there is so far, if to a regular file: of others nobody reads a part. */
+void trace_flush(struct trace_writer *writer);
 /* Gives the file another final name; false if it is no regular file, which keeps its own. */
 bool trace_rename(struct trace_writer *writer, const char *path);
-/* Both return the file's size, or -1 and errno if anything could not be written; the file is gone
- * then, and after trace_abandon. */
+/* Both return the file's size, or -1 and errno if anything could not be written. Then what was
+ * written stays as trace_unfinished says; after trace_abandon nothing does. */
 int64_t trace_finish(struct trace_writer *writer);
+/* The name that a trace at `path` has until it is whole, in a new string. */
+char *trace_unfinished(const char *path);
 void trace_abandon(struct trace_writer *writer);
 
 #endif

@@ -31,6 +31,7 @@ def main():
     for name in OWN_VARIABLES:
         os.environ.pop(name, None)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.stdout.reconfigure(errors="replace")
     try:
         module = importlib.import_module(COMMANDS[sys.argv[2]])
         status = module.main(sys.argv[3:])
@@ -48,6 +49,8 @@ def main():
         say(f"{name}{error.strerror}")
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # no input, however odd, is answered by a traceback
+        say(f"{sys.argv[2]}: cannot make sense of this input ({type(error).__name__}: {error})"[:300])
     return 125
 
 

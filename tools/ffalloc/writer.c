@@ -14,7 +14,11 @@
 
 /* Traces are long and alike: the fastest level makes 24 bytes of an event 2 to 4. */
 #define LEVEL       1
-#define BUFFER_SIZE ((size_t)1 << 18)
+#define OUTPUT_SIZE ((size_t)1 << 18)
+
+/* So many bytes are compressed together, and can be read again only together: of a trace that is
+ * cut off no more is lost. */
+#define INPUT_SIZE ((size_t)1 << 17)
 
 struct trace_writer {
     char *path;
@@ -47,23 +51,23 @@ static void flush(struct trace_writer *writer, ZSTD_EndDirective directive)
     ZSTD_inBuffer in = {writer->input, writer->input_size, 0};
     size_t left;
     do {
-        ZSTD_outBuffer out = {writer->output, BUFFER_SIZE, 0};
+        ZSTD_outBuffer out = {writer->output, OUTPUT_SIZE, 0};
         left = ZSTD_compressStream2(writer->stream, &out, &in, directive);
         if (ZSTD_isError(left)) {
             writer->error = ENOMEM;
             break;
         }
         write_all(writer, writer->output, out.pos);
-    } while (!writer->error && (directive == ZSTD_e_end ? left != 0 : in.pos < in.size));
+    } while (!writer->error && (left != 0 || in.pos < in.size));
     writer->input_size = 0;
 }
 
 static void put(struct trace_writer *writer, const void *bytes, size_t size)
 {
     while (size > 0) {
-        if (writer->input_size == BUFFER_SIZE)
-            flush(writer, ZSTD_e_continue);
-        size_t room = BUFFER_SIZE - writer->input_size;
+        if (writer->input_size == INPUT_SIZE)
+            flush(writer, ZSTD_e_flush);
+        size_t room = INPUT_SIZE - writer->input_size;
         size_t length = size < room ? size : room;
         memcpy(writer->input + writer->input_size, bytes, length);
         writer->input_size += length;
@@ -72,26 +76,33 @@ static void put(struct trace_writer *writer, const void *bytes, size_t size)
     }
 }
 
+char *trace_unfinished(const char *path)
+{
+    char *unfinished;
+    if (asprintf(&unfinished, "%s.unfinished", path) < 0)
+        die(STATUS_FAILED, "out of memory");
+    return unfinished;
+}
+
 struct trace_writer *trace_create(const char *path)
 {
     struct trace_writer *writer = allocate(sizeof *writer);
     struct stat status;
-    bool is_special = stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+    bool is_output = strcmp(path, "-") == 0;
+    bool is_special = is_output || (stat(path, &status) == 0 && !S_ISREG(status.st_mode));
     writer->path = strdup(path);
-    if (is_special)
-        writer->unfinished_path = strdup(path);
-    else if (asprintf(&writer->unfinished_path, "%s.unfinished", path) < 0)
-        die(STATUS_FAILED, "out of memory");
+    writer->unfinished_path = is_special ? strdup(path) : trace_unfinished(path);
     int flags = O_WRONLY | O_CLOEXEC | (is_special ? 0 : O_CREAT | O_TRUNC);
-    writer->descriptor = open(writer->unfinished_path, flags, 0666);
+    writer->descriptor =
+        is_output ? fcntl(1, F_DUPFD_CLOEXEC, 3) : open(writer->unfinished_path, flags, 0666);
     if (writer->descriptor < 0) {
         free(writer->path);
         free(writer->unfinished_path);
         free(writer);
         return NULL;
     }
-    writer->input = allocate(BUFFER_SIZE);
-    writer->output = allocate(BUFFER_SIZE);
+    writer->input = allocate(INPUT_SIZE);
+    writer->output = allocate(OUTPUT_SIZE);
     writer->stream = ZSTD_createCStream();
     ZSTD_CCtx_setParameter(writer->stream, ZSTD_c_compressionLevel, LEVEL);
     ZSTD_CCtx_setParameter(writer->stream, ZSTD_c_checksumFlag, 1);
@@ -139,11 +150,18 @@ void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint6
     }
 }
 
+void trace_flush(struct trace_writer *writer)
+{
+    if (strcmp(writer->path, writer->unfinished_path) != 0)
+        flush(writer, ZSTD_e_flush);
+}
+
 static int64_t end(struct trace_writer *writer)
 {
     int error = writer->error;
     int64_t size = writer->size;
-    if (error && strcmp(writer->path, writer->unfinished_path) != 0)
+    bool is_special = strcmp(writer->path, writer->unfinished_path) == 0;
+    if (error && !is_special && (size == 0 || error == ECANCELED))
         unlink(writer->unfinished_path);
     ZSTD_freeCStream(writer->stream);
     free(writer->input);
