@@ -156,7 +156,9 @@ static void open_ring(struct recorder *recorder)
     struct ffalloc_marks marks;
     ffalloc_marks(heap.shards[0].pool, &marks);
     ring->blocks = (uintptr_t)marks.blocks;
-    ring->blocks_size = marks.usable_size;
+    /* To the end of its range: the pool may grow up to there. */
+    const struct range *range = &heap.shards[0].range;
+    ring->blocks_size = (uintptr_t)range->start + range->size - ring->blocks;
     ring->pool_size = heap.options.pool_size;
     ring->start_ticks = start_ticks;
     ring->start_ns = start_ns;
