@@ -220,12 +220,16 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
         at = aligned_fit(pool, count, alignment_granules, &hole);
     if (at == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
+    if (at >= pool->granule_count || hole > at)
+        return ffalloc_refuse_damaged(pool, hole);
     size_t leaf = leaf_of(at);
     if (leaf == leaf_of(hole) && bit_of(at) < pool->leaves[leaf].used)
         return place_in_leaf(pool, leaf, &pool->leaves[leaf], bit_of(at), count, size);
     size_t end = map_hole_end(pool, hole);
-    if (at == hole)
+    if (at == hole || at >= end || end - at < count)
         return ffalloc_place(pool, at, end, count, size);
+    if (!raise_mark(pool, at + count))
+        return ffalloc_refuse_damaged(pool, at);
     ffalloc_blocks_cut_at(pool, hole, at, end, count);
     return note_placed(pool, at, count, size);
 }

@@ -83,10 +83,8 @@ void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, s
 
 void *ffalloc_place(struct ffalloc_pool *pool, size_t start, size_t end, size_t count, size_t size)
 {
-    if (end - start < count) {
-        ffalloc_raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
-        return NULL;
-    }
+    if (start >= end || end - start < count || !raise_mark(pool, start + count))
+        return ffalloc_refuse_damaged(pool, start);
     cut(pool, start, start, end, count);
     return note_placed(pool, start, count, size);
 }

@@ -69,13 +69,26 @@ static inline void note_request(struct ffalloc_pool *pool, size_t size)
 #endif
 }
 
-/* `count` more granules are used, up to granule `end`. */
-HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end)
+/* Tells on_error that a block was about to lie behind the pool. Returns NULL. */
+void *ffalloc_refuse_damaged(const struct ffalloc_pool *pool, size_t start);
+
+/* A block is to end at granule `end`: returns whether that lies in the pool. Asked where the mark
+ * rises, it costs other calls nothing. */
+HOT bool raise_mark(struct ffalloc_pool *pool, size_t end)
+{
+    if (end > pool->high_water_granules) {
+        if (end > pool->granule_count)
+            return false;
+        pool->high_water_granules = end;
+    }
+    return true;
+}
+
+/* `count` more granules are used. */
+HOT void note_used(struct ffalloc_pool *pool, size_t count)
 {
     if (FFALLOC_STATISTICS)
         pool->granted_granules += count;
-    if (end > pool->high_water_granules)
-        pool->high_water_granules = end;
     bool is_peak = take_from(&pool->spare_granules, count);
     if (FFALLOC_STATISTICS && is_peak) {
         pool->most_used_granules -= pool->spare_granules;
@@ -86,7 +99,7 @@ HOT void note_used(struct ffalloc_pool *pool, size_t count, size_t end)
 /* A block was placed; returns its address. */
 HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, size_t size)
 {
-    note_used(pool, count, start + count);
+    note_used(pool, count);
     pool->alloc_count++;
     if (FFALLOC_STATISTICS)
         pool->requested_size += size;
@@ -114,10 +127,13 @@ HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, struct leaf *wor
                         size_t count, size_t size)
 {
     size_t its = (bit << count) - bit;
+    size_t start = first_granule_of(leaf) + lowest_bit(bit);
+    if (!raise_mark(pool, start + count))
+        return ffalloc_refuse_damaged(pool, start);
     size_t used = words->used | its;
     words->used = used;
     words->starts |= bit;
-    void *block = note_placed(pool, first_granule_of(leaf) + lowest_bit(bit), count, size);
+    void *block = note_placed(pool, start, count, size);
     if (!(used >> (WORD_BITS - 1))) /* leaf_ends_in_hole, of what is at hand */
         return ffalloc_after_inner(pool, leaf, its, block);
     if (mask_runs_of_4(~used))

@@ -65,7 +65,7 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
-    size_t end_leaf = leaf + 1 + (words[1].starts >> 1);
+    size_t end_leaf = leaf_beyond(pool, leaf + 1, words[1].starts);
     struct leaf *last = &pool->leaves[end_leaf];
     if (leaf_is_blank(last)) {
         ffalloc_blocks_release(pool, start);
@@ -93,9 +93,8 @@ APART void release_to_blank(struct ffalloc_pool *pool, size_t start, size_t belo
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
-    size_t run = words[1].starts >> 1;
     size_t left = first_granule_of(leaf) + end_of(below);
-    size_t right = end_in_leaf(pool, leaf + 1 + run);
+    size_t right = end_in_leaf(pool, leaf_beyond(pool, leaf + 1, words[1].starts));
     size_t count = used_from(words->used, start);
     large_merge(pool, left, left, start + count, right);
     words->used = below;
@@ -116,7 +115,8 @@ __attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *
             release_with_blank(pool, start, below);
         else
             ffalloc_blocks_release(pool, start);
-    } else if (is_loose_and_long(pool, first_granule_of(leaf), leaf + 1, next_starts >> 1)) {
+    } else if (is_loose_and_long(pool, first_granule_of(leaf), leaf + 1,
+                                 leaf_beyond(pool, leaf + 1, next_starts) - leaf - 1)) {
         note_freed(pool, used_from(words->used, start));
         words->used = below;
     } else {
@@ -185,14 +185,14 @@ __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *poo
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t run = words[-1].starts;
-    size_t first = leaf - (run >> 1);
+    size_t first = run >> 1 <= leaf ? leaf - (run >> 1) : leaf;
     size_t hole = first - (first > 0 && (ptrdiff_t)pool->leaves[first - 1].used > 0);
     struct leaf *next = words + 1;
     size_t over = 0;
     size_t beyond = above; /* what is used after the hole, in the leaf where it ends */
     if (!above) {
         if (leaf_is_blank(next) && next->starts & RUN_OF_BLOCK)
-            next += next->starts >> 1;
+            next = &pool->leaves[leaf_beyond(pool, leaf + 1, next->starts)];
         over = leaf_ends_in_hole(words) ? 0 : lowest_bit(next->starts | ~next->used);
         beyond = next->used & -((size_t)1 << over);
     }

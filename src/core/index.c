@@ -8,7 +8,8 @@
 
 APART size_t next_after(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
-    return index_after(pool, leaf >> FANOUT_LOG2, least);
+    leaf = index_after(pool, leaf >> FANOUT_LOG2, least);
+    return index_has(pool, leaf) ? leaf : NOT_FOUND;
 }
 
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
@@ -16,7 +17,9 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
     if (leaf >= leaf_count_of(pool->granule_count))
         return NOT_FOUND;
     size_t found;
-    return index_in_node(pool, leaf, least, &found) ? found : next_after(pool, leaf, least);
+    if (index_in_node(pool, leaf, least, &found))
+        return index_has(pool, found) ? found : NOT_FOUND;
+    return next_after(pool, leaf, least);
 }
 
 #if HAS_HINTS

@@ -95,10 +95,17 @@ HOT size_t descend(const struct ffalloc_pool *pool, unsigned level, unsigned bas
                    unsigned least)
 {
     while (level-- > base) {
-        if (!level_find(pool->levels[level], node << FANOUT_LOG2, least, &node)) /* X2 */
-            __builtin_unreachable();
+        if (!level_find(pool->levels[level], node << FANOUT_LOG2, least, &node))
+            return NOT_FOUND; /* not as X2 has it */
     }
     return node;
+}
+
+/* Whether there is a leaf of that number: a search ends with others where bytes that pad a level
+ * are not 0 (X2). */
+HOT bool index_has(const struct ffalloc_pool *pool, size_t leaf)
+{
+    return leaf < leaf_count_of(pool->granule_count);
 }
 
 /* Finds the first leaf from `leaf` on, in its node, in which a hole of `count` granules starts. */

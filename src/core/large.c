@@ -23,6 +23,8 @@ uint32_t ffalloc_large_largest(const struct ffalloc_pool *pool, unsigned level, 
 
 void ffalloc_large_set(struct ffalloc_pool *pool, size_t page, uint32_t word)
 {
+    if (page >= page_count_of(pool->granule_count))
+        return; /* no hole ends there but in a damaged map */
     while (page >> pool->page_level_count * PAGE_FANOUT_LOG2) {
         page_level(pool, pool->page_level_count)[0] =
             ffalloc_large_largest(pool, pool->page_level_count - 1u, 0);
@@ -93,7 +95,7 @@ APART size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t c
                           size_t *end)
 {
     uint32_t least = large_least(count);
-    size_t last = large_page(limit);
+    size_t last = large_page(limit < pool->granule_count ? limit : pool->granule_count);
     size_t page = large_page(first_granule_of(from));
     page = page ? next_page(pool, page, least, last) : first_page(pool, least, last);
     for (; page <= last; page = next_page(pool, page + 1, least, last)) {
@@ -102,7 +104,7 @@ APART size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t c
         size_t known = word >> PAGE_LEAVES_LOG2;
         bool is_known = WORD_LOG2 == 5 || known < MOST_LARGE;
         size_t start = is_known ? *end - known : map_hole_start(pool, *end);
-        if (leaf_of(start) >= from && *end - start >= count)
+        if (start < *end && leaf_of(start) >= from && *end - start >= count)
             return start;
     }
     return NOT_FOUND;

@@ -65,7 +65,7 @@ HOT size_t end_in_leaf(const struct ffalloc_pool *pool, size_t leaf)
 static inline size_t large_end(const struct ffalloc_pool *pool, size_t leaf)
 {
     size_t run = leaf + !leaf_is_blank(&pool->leaves[leaf]);
-    return end_in_leaf(pool, run + (pool->leaves[run].starts >> 1));
+    return end_in_leaf(pool, leaf_beyond(pool, run, pool->leaves[run].starts));
 }
 
 /* Its size in granules. */

@@ -34,6 +34,8 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
 {
     struct leaf *words = &pool->leaves[leaf];
     size_t start = first_granule_of(leaf) + end_of(words->used);
+    if (!raise_mark(pool, start + count))
+        return ffalloc_refuse_damaged(pool, start);
     size_t bit = start_last(words);
     words->used |= (bit << count) - bit;
     void *block = note_placed(pool, start, count, size);
@@ -62,6 +64,8 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
     size_t rest = start + count;
     size_t rest_leaf = leaf_of(rest);
     size_t bit = bit_of(start);
+    if (!raise_mark(pool, start + count))
+        return ffalloc_refuse_damaged(pool, start);
     struct leaf *words = map_leaf_to_write(pool, leaf);
     words->starts |= bit;
     large_move(pool, leaf, rest_leaf);
@@ -98,7 +102,7 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
     struct leaf *words = &pool->leaves[leaf];
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf) + end_of(words->used);
-    size_t end = end_in_leaf(pool, leaf + 1 + (words[1].starts >> 1));
+    size_t end = end_in_leaf(pool, leaf_beyond(pool, leaf + 1, words[1].starts));
     if (count >= here)
         return ffalloc_place(pool, start, end, count, size);
     large_cut(pool, start, start + count, end);
@@ -110,7 +114,7 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
                                                            size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
-    size_t run = words[1].starts >> 1; /* M3 */
+    size_t run = leaf_beyond(pool, leaf + 1, words[1].starts) - leaf - 1;
     size_t here = leading_zeros(words->used);
     size_t start = first_granule_of(leaf) + end_of(words->used);
 #if HAS_HINTS
@@ -119,6 +123,8 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
 #endif
     if (count >= here || !is_loose_and_long(pool, start, leaf + 1, run))
         return malloc_to_blank(pool, leaf, count, size);
+    if (!raise_mark(pool, start + count))
+        return ffalloc_refuse_damaged(pool, start);
     size_t bit = start_last(words);
     words->used |= (bit << count) - bit;
     return note_placed(pool, start, count, size);
@@ -142,6 +148,8 @@ APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t coun
     size_t start = first_granule_of(leaf) + end_of(words->used);
     if (count > hole_count)
         return ffalloc_place(pool, start, start + hole_count, count, size);
+    if (!raise_mark(pool, start + count))
+        return ffalloc_refuse_damaged(pool, start);
 
     size_t bit = start_last(words);
     void *block = note_placed(pool, start, count, size);
@@ -197,7 +205,7 @@ __attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool,
                                                       size_t count, size_t size)
 {
     leaf = index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
-    if (leaf == NOT_FOUND)
+    if (!index_has(pool, leaf))
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     hints_raise(pool, count, leaf);
     return malloc_in(pool, leaf, count, size);

@@ -2,6 +2,10 @@
 /*
  * The map: which granules are used and where blocks start. Everything here is bit arithmetic on
  * one or two words, on the hot path of every call, and therefore inline.
+ *
+ * Whatever the map's words say, if something has overwritten them: no length of a run leads out of
+ * the map, no block ends behind the pool (a hole may seem to, and raise_mark keeps blocks out of
+ * there), and each step of a walk gets on.
  */
 #ifndef FFALLOC_CORE_MAP_H
 #define FFALLOC_CORE_MAP_H
@@ -68,12 +72,26 @@ static inline bool map_is_used_start(const struct ffalloc_pool *pool, size_t gra
     return leaf->starts & leaf->used & bit_of(granule);
 }
 
-/* The leaf after the run of blank ones that begins with `leaf` (M3); `leaf` if that is not blank.
- */
+/* The leaf after a run of blank ones that begins with `leaf`, whose second word is `starts` (M3);
+ * at most the last one. */
+HOT size_t leaf_beyond(const struct ffalloc_pool *pool, size_t leaf, size_t starts)
+{
+    size_t last = leaf_of(pool->granule_count);
+    size_t beyond = leaf + (starts >> 1);
+    return beyond < last ? beyond : last;
+}
+
+/* The leaf after the run of blank ones that begins with `leaf`; `leaf` if that is not blank. */
 HOT size_t leaf_after_run(const struct ffalloc_pool *pool, size_t leaf)
 {
     const struct leaf *words = &pool->leaves[leaf];
-    return leaf + (leaf_is_blank(words) ? words->starts >> 1 : 0);
+    return leaf_is_blank(words) ? leaf_beyond(pool, leaf, words->starts) : leaf;
+}
+
+/* `end`, but not behind the pool. */
+HOT size_t in_pool(const struct ffalloc_pool *pool, size_t end)
+{
+    return end < pool->granule_count ? end : pool->granule_count;
 }
 
 /* The end of the hole that starts at `granule`; `granule` if no hole does. */
@@ -99,7 +117,7 @@ HOT size_t map_hole_start(const struct ffalloc_pool *pool, size_t granule)
         used = words->used;
         if (used)
             leaf--;
-        else if (words->starts & RUN_OF_BLOCK)
+        else if (words->starts - 1 >= 2 * leaf || words->starts & RUN_OF_BLOCK)
             break;
         else
             leaf -= words->starts >> 1;
@@ -113,12 +131,15 @@ HOT size_t map_block_end(const struct ffalloc_pool *pool, size_t granule)
     const struct leaf *words = &pool->leaves[leaf_of(granule)];
     size_t ends = (words->starts | ~words->used) >> (granule & (WORD_BITS - 1)) >> 1;
     if (ends)
-        return granule + 1 + lowest_bit(ends);
+        return in_pool(pool, granule + 1 + lowest_bit(ends));
+    size_t leaf = leaf_of(granule) + 1;
     words++;
-    if (leaf_is_blank(words) && words->starts & RUN_OF_BLOCK)
-        words += words->starts >> 1;
-    return first_granule_of((size_t)(words - pool->leaves)) +
-           lowest_bit(words->starts | ~words->used);
+    if (leaf_is_blank(words) && words->starts & RUN_OF_BLOCK) {
+        leaf = leaf_beyond(pool, leaf, words->starts);
+        words = &pool->leaves[leaf];
+    }
+    size_t end = first_granule_of(leaf) + lowest_bit(words->starts | ~words->used);
+    return end > granule ? in_pool(pool, end) : pool->granule_count;
 }
 
 /* What follows the block or hole that starts at `granule`, which is below the sentinel. */

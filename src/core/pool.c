@@ -12,6 +12,13 @@ void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
         pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
 }
 
+__attribute__((noinline, cold)) void *ffalloc_refuse_damaged(const struct ffalloc_pool *pool,
+                                                             size_t start)
+{
+    ffalloc_raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
+    return NULL;
+}
+
 /* Of any granule. In a run of blank leaves the first one tells: back to that, or to that of a
  * block's run before a hole's. */
 static bool granule_is_used(const struct ffalloc_pool *pool, size_t granule)
@@ -81,7 +88,7 @@ static bool grow(struct ffalloc_pool *pool, size_t start, size_t end, size_t mor
     size_t hole_end = map_hole_end(pool, end);
     if (hole_end == pool->granule_count && pool_opens(pool, more))
         hole_end = pool->granule_count;
-    if (hole_end - end < more)
+    if (hole_end - end < more || !raise_mark(pool, end + more))
         return false;
     ffalloc_blocks_cut(pool, start, end, hole_end, more);
     return true;
@@ -96,7 +103,7 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
         if (!grow(pool, start, end, count - before))
             return false;
         note_request(pool, size);
-        note_used(pool, count - before, start + count);
+        note_used(pool, count - before);
         if (FFALLOC_STATISTICS)
             pool->requested_size += bytes_of(pool, count - before);
     } else if (count < before) {

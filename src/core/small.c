@@ -31,9 +31,10 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
     while (level-- > 0) {
         node <<= FANOUT_LOG2;
         while (pool->levels[level][node] < least)
-            node++;
+            if (!(++node & (FANOUT - 1)))
+                return NOT_FOUND; /* not as X2 has it */
     }
-    return node;
+    return node < leaf_count_of(pool->granule_count) ? node : NOT_FOUND;
 }
 
 static unsigned node_max(const hole_size *node)
@@ -191,6 +192,8 @@ void *ffalloc_alloc_aligned(struct ffalloc_pool *pool, size_t alignment, size_t 
     if (hole == NOT_FOUND)
         return ffalloc_refuse(pool, size, alignment);
     size_t at = align_up(pool, hole, mask);
+    if (!raise_mark(pool, at + count))
+        return ffalloc_refuse_damaged(pool, at);
     cut(pool, at, hole, at, count);
     return note_placed(pool, at, count, size);
 }

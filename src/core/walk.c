@@ -7,7 +7,7 @@ static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t sta
 {
     struct ffalloc_block block;
     block.address = address_of(pool, start);
-    block.size = bytes_of(pool, map_next(pool, start) - start);
+    block.size = bytes_of(pool, in_pool(pool, map_next(pool, start)) - start);
     block.is_used = !map_is_hole(pool, start);
     return block;
 }
@@ -90,13 +90,15 @@ static bool count_hole(void *context, const struct ffalloc_block *block)
 static size_t count_blocks(const struct ffalloc_pool *pool)
 {
     size_t count = 0;
-    for (size_t leaf = 0; leaf < leaf_count_of(pool->granule_count); leaf++) {
+    size_t next;
+    for (size_t leaf = 0; leaf < leaf_count_of(pool->granule_count); leaf = next) {
         const struct leaf *words = &pool->leaves[leaf];
-        if (leaf_is_blank(words))
-            leaf += (words->starts >> 1) - 1; /* M3 */
-        else
-            for (size_t starts = words->starts; starts; starts &= starts - 1)
-                count++;
+        next = leaf_after_run(pool, leaf);
+        if (next > leaf)
+            continue;
+        next = leaf + 1;
+        for (size_t starts = words->starts; starts; starts &= starts - 1)
+            count++;
     }
     return count - 1;
 }
