@@ -374,6 +374,8 @@ class BadTraces(ToolCase):
             size = json.loads(done.stdout)
             self.assertGreaterEqual(size["events"], least)
             self.assertFalse(size["is_exact"])
+            if size["events"] == 0:  # nothing was flushed before the cut
+                continue
             for command in (["replay"], ["map"], ["map", "--svg", "-"], ["report", "-o", "-"],
                             ["export", "--format=csv", "-o", "-"], ["export", "--format=pprof", "-o", "-"]):
                 self.assert_one_line(self.tool(*command, trace), line)

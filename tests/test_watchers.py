@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Valgrind and AddressSanitizer know every block, in the preload library and in the arena."""
 
+import os
+import subprocess
 import unittest
 
-from support import CHILDREN, LIBRARY, TestCase, need, run
+from support import CHILDREN, LIBRARY, TestCase, environment, need, run
 
 VALGRIND = ["valgrind", "--error-exitcode=9", "--leak-check=no", "--soname-synonyms=somalloc=nouserintercepts"]
 
@@ -55,6 +57,14 @@ class Memcheck(TestCase):
                 self.assertEqual(process.returncode, 9, process.stderr)
                 self.assertRegex(process.stderr, lost)
                 self.assertIn(function, process.stderr)
+
+    def test_the_pool_costs_no_memory_before_it_is_used(self):
+        child = subprocess.Popen(["valgrind", "-q", *VALGRIND[1:], "true"],
+                                 env=environment(LD_PRELOAD=str(LIBRARY)))
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(child.returncode, 0)
+        self.assertLess(usage.ru_maxrss, 300 << 10)  # KiB
 
     def test_origins_of_uninitialised_bytes(self):
         process = self.run_fault("fault", "uninitialised", LIBRARY, "--track-origins=yes")

@@ -43,12 +43,10 @@ void *os_hold(size_t size)
     return map(NULL, size, PROT_NONE, 0);
 }
 
+/* Mapped anew: what mprotect allows memcheck goes through by bytes, 17 s and 1 GiB for 4 GiB. */
 bool os_allow(void *address, size_t size)
 {
-    int saved = errno;
-    bool is_done = syscall(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
-    errno = saved;
-    return is_done;
+    return map(address, size, PROT_READ | PROT_WRITE, MAP_FIXED) == address;
 }
 
 /* Before Linux 4.17 the address is but a wish where something lies there. */
