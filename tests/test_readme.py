@@ -27,7 +27,6 @@ class Readme(ToolCase):
         demo.chmod(0o755)
 
     def test_each_command_prints_what_is_said(self):
-        need("sqlite3")
         need("mawk")
         self.assertGreater(len(readme.commands(TEXT)), 8)
         for own in ({}, OWN):
@@ -44,6 +43,13 @@ class Readme(ToolCase):
         for path in re.findall(r"\]\(([^)#:]+)\)", TEXT):
             self.assertTrue((SOURCE / path).exists(), path)
 
+    def test_its_chart_is_that_of_the_bench(self):
+        figures = (SOURCE / "bench/README.md").read_text()
+        lines = re.findall(r"^    [a-z_0-9]+ +[0-9.]+ #+$", TEXT, re.M)
+        self.assertEqual(len(lines), 5)
+        for line in lines:
+            self.assertIn(line, figures)
+
     def test_its_picture_is_small(self):
         picture = (SOURCE / "doc/report.png").read_bytes()
         width, height = struct.unpack(">II", picture[16:24])
@@ -51,7 +57,7 @@ class Readme(ToolCase):
         self.assertTrue(600 < width < 1200 and 600 < height < 1200)
 
     def test_a_wrong_figure_is_seen(self):
-        text = TEXT.replace("events         9402", "events         9403")
+        text = TEXT.replace("events         8033", "events         8034")
         self.assertEqual(len(readme.differences(text, self.folder, support.environment())), 1)
 
 
