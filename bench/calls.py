@@ -2,12 +2,13 @@
 """ns and instructions per call through malloc's names, for every trace."""
 
 import shutil
-import statistics
 
 from common import (
     ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, replay, skipped,
     traces,
 )
+
+AGAIN = "again"  # ffalloc once more, as if it were another: what differs is noise
 
 
 def nanoseconds(mode, trace, library=None):
@@ -24,9 +25,9 @@ def times(trace, peers):
     return taken
 
 
-def net_times(taken, middle):
-    """Of the times of each allocator the middle (or the least), less the replay's own."""
-    return {name: max(middle(taken[name]) - middle(taken[None]), 0.1) for name in taken if name}
+def net_minima(taken):
+    """The least of the times of each allocator, less the replay's own."""
+    return {name: max(min(taken[name]) - min(taken[None]), 0.1) for name in taken if name}
 
 
 def counts(trace, peers):
@@ -53,20 +54,25 @@ def print_row(trace, values, decimals):
     print(f"{trace.name:24}" + "".join(f"{v:10.{decimals}f}" for v in values.values()), flush=True)
 
 
+def print_noise(minima):
+    """What the same library differs by from itself: no difference below that says anything."""
+    parts = [max(row["ffalloc"], row[AGAIN]) / min(row["ffalloc"], row[AGAIN]) - 1 for row in minima.values()]
+    if parts:
+        print(f"noise, ffalloc against itself: {sum(parts) / len(parts):.1%} on the mean, {max(parts):.1%} at most")
+
+
 def print_times(paths, peers, references):
-    """A row of medians for each trace; the means also of the minima, which the neighbours of a
-    shared machine change less."""
-    print_head("ns per call through malloc's names, the replay's own subtracted; medians", peers)
-    medians, minima = {}, {}
+    """A row of minima for each trace: the clock of a shared machine has more than one speed, and a
+    median is of whichever it had more often."""
+    peers = {**peers, AGAIN: peers["ffalloc"]}
+    print_head(f"ns per call through malloc's names, the replay's own subtracted; minima of {ROUNDS}", peers)
+    minima = {}
     for trace in paths:
-        taken = times(trace, peers)
-        medians[trace] = net_times(taken, statistics.median)
-        minima[trace] = net_times(taken, min)
-        print_row(trace, medians[trace], 1)
-    for title, values in (("medians", medians), (f"minima of {ROUNDS}", minima)):
-        print(title)
-        for reference in references:
-            print_means(paths, values, peers, reference)
+        minima[trace] = net_minima(times(trace, peers))
+        print_row(trace, minima[trace], 1)
+    for reference in references:
+        print_means(paths, minima, peers, reference)
+    print_noise(minima)
 
 
 def print_counts(paths, peers):

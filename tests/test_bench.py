@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The programs of the bench run and count; what they count is for bench/run to judge."""
 
+import contextlib
+import importlib
+import io
+import itertools
 import os
 import pathlib
 import struct
+import sys
 import tempfile
 import unittest
+from unittest import mock
 
-from support import BUILD, run
+from support import BUILD, SOURCE, run
 
 BENCH = BUILD / "bench"
 SCENARIOS = (
@@ -35,6 +41,39 @@ class Bench(unittest.TestCase):
             self.assertEqual(least - metadata, 112 + 208 + 304)
             trace.write_bytes(trace.read_bytes()[:-1])
             self.assertIn("truncated", run([BENCH / "replay", "core", trace], preload=None).stderr)
+
+    @unittest.skipUnless((BENCH / "replay-32").exists(), "no 32-bit replay here")
+    def test_the_smallest_pool_found_by_trying_is_the_one_computed(self):
+        sys.path.insert(0, str(SOURCE / "bench"))
+        self.addCleanup(sys.path.pop, 0)
+        pools = importlib.import_module("pools")
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            common = importlib.import_module("common")
+            trace = folder / "trace"
+            common.write_trace(trace, list(common.churn(200, 4000, lambda chance: chance.randrange(1, 300))))
+            program = pools.compile_peer("ffalloc", folder)
+            computed, peak, _ = map(int, self.numbers("replay-32", "size", trace))
+            found = pools.smallest(program, trace, peak)
+            self.assertTrue(computed <= found < computed + 8, (computed, found))
+
+    def test_a_clock_of_two_speeds_does_not_change_what_calls_tells(self):
+        """Of each library the minimum counts, and beside it stands the same library once more."""
+        sys.path.insert(0, str(SOURCE / "bench"))
+        self.addCleanup(sys.path.pop, 0)
+        calls = importlib.import_module("calls")
+        speeds = itertools.cycle((1.6, 1.6, 1.0, 1.6, 1.6, 1.6, 1.6))
+        costs = {None: 2.0, "libc.so.6": 20.0, "ours": 30.0}
+        with mock.patch.multiple(
+            calls, ROUNDS=7, find_peers=lambda: {"glibc": "libc.so.6", "ffalloc": "ours"},
+            nanoseconds=lambda mode, trace, library=None: costs[library] * next(speeds),
+            traces=lambda wanted: contextlib.nullcontext([pathlib.Path("emb_one"), pathlib.Path("two")]),
+            shutil=mock.Mock(which=lambda name: None),
+        ), contextlib.redirect_stdout(io.StringIO()) as output:
+            calls.main([])
+        rows = {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines() if line}
+        self.assertEqual(rows["emb_one"], ["18.0", "28.0", "28.0"])
+        self.assertIn("noise, ffalloc against itself: 0.0%", output.getvalue())
 
     def test_single_calls_are_counted_against_the_adversary(self):
         for scenario in SCENARIOS:
