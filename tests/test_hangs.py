@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Nothing hangs: what ends with libc's malloc ends with the library."""
 
+import os
+import pathlib
 import tempfile
 import unittest
 
-from support import CHILDREN, TestCase, run
+from support import BUILD, CHILDREN, LIBRARY, TestCase, run
 
 # Every way through the library: pools of the threads' own, one for all, the long way, recorded.
 WAYS = ({}, {"FFALLOC_POOL": "64M"}, {"FFALLOC_CHECK": "1000"}, {"FFALLOC_RECORD": "FOLDER"})
@@ -45,6 +47,43 @@ class Misuse(HangCase):
         for misuse in self.MISUSES:
             command = [CHILDREN / "told", misuse, "pipe"]
             self.check_each_way(command, self.assert_ends_well, FFALLOC_ON_ERROR="report")
+
+
+class Cancellation(HangCase):
+    """No call is a cancellation point, whatever it has to say."""
+
+    def test_in_the_middle_of_a_message(self):
+        self.check_each_way([CHILDREN / "cancelled"], self.assert_ends_well, timeout=40, ways=WAYS[:3],
+                            FFALLOC_VERBOSE="2", FFALLOC_ON_ERROR="report")
+
+    def test_while_it_waits_for_room_in_the_recorder_s_ring(self):
+        def judge(process):
+            self.assert_ends_well(process)
+            self.assertIn("the recorder is gone: recording ends here", process.stderr)
+
+        self.check_each_way([CHILDREN / "cancelled", "waiting"], judge, timeout=60, ways=WAYS[3:],
+                            FFALLOC_ON_ERROR="report")
+
+
+class Outside(HangCase):
+    """What others hold or never read."""
+
+    def test_the_loader_s_lock_beside_the_recorder_s(self):
+        unwind = BUILD / "libffalloc-unwind.so"
+        if not unwind.exists():
+            self.skipTest("no libunwind when this was built")
+        with tempfile.TemporaryDirectory() as folder:
+            self.assert_ends_well(run([CHILDREN / "phdrs"], preload=f"{LIBRARY}:{unwind}", timeout=30,
+                                      FFALLOC_RECORD=folder, FFALLOC_BACKTRACE="unwind"))
+
+    def test_a_log_that_nobody_reads(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "fifo"
+            os.mkfifo(log)
+            process = run(["true"], timeout=20, FFALLOC_STATS="1", FFALLOC_LOG=str(log))
+            self.assert_ends_well(process)
+            self.assertIn(f"cannot write FFALLOC_LOG={log}", process.stderr)
+            self.assertIn("high-water mark", process.stderr)
 
 
 class Fork(HangCase):

@@ -118,6 +118,8 @@ EXPORT int malloc_info(int options, FILE *stream)
         return EINVAL;
     struct ffalloc_stats stats;
     unsigned shards_used = heap_stats(&stats);
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     fprintf(stream,
             "<malloc version=\"1\">\n"
             "<heap nr=\"0\">\n"
@@ -134,6 +136,7 @@ EXPORT int malloc_info(int options, FILE *stream)
             stats.hole_count, stats.high_water_size - stats.used_size, stats.high_water_size,
             stats.high_water_size, shards_used, stats.granule, stats.used_size,
             stats.peak_used_size, stats.alloc_count, stats.free_count, stats.failed_count);
+    pthread_setcancelstate(state, NULL);
     return ferror(stream) ? -1 : 0;
 }
 

@@ -208,7 +208,7 @@ __attribute__((always_inline)) static inline void *reallocate(const char *call, 
             release_watched(block, caller);
         return NULL;
     }
-    record_begin();
+    record_begin(caller);
     heap_call = call;
     size_t usable_size = heap_usable_size(block);
     heap_call = NULL;

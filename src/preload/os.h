@@ -41,7 +41,8 @@ void os_wake(unsigned *word);
 /* Writes all of `text` to a descriptor, in one call if it can; false if it cannot. Keeps errno. */
 bool os_write(int descriptor, const char *text, size_t length);
 
-/* A descriptor that appends to a file, made if need be, closed at exec; -1 if it cannot. */
+/* A descriptor that appends to a file, made if need be, closed at exec; -1 if it cannot. It waits
+ * for nobody: not for who might read from a pipe, nor for room there. */
 int os_open_log(const char *path);
 void os_close(int descriptor);
 

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * No function here is a cancellation point, as those of libc that write, open, read, close or sleep
+ * are: a thread that ended in one would leave the lock that its call holds. A bare system call is
+ * none.
+ */
 #include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/auxv.h>
@@ -99,7 +105,7 @@ bool os_write(int descriptor, const char *text, size_t length)
 {
     int saved = errno;
     while (length > 0) {
-        ssize_t written = write(descriptor, text, length);
+        ssize_t written = syscall(SYS_write, descriptor, text, length);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
@@ -111,14 +117,19 @@ bool os_write(int descriptor, const char *text, size_t length)
     return length == 0;
 }
 
+static int open_file(const char *path, int flags, int mode)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC | O_LARGEFILE, mode);
+}
+
 int os_open_log(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY, 0666);
 }
 
 void os_close(int descriptor)
 {
-    close(descriptor);
+    syscall(SYS_close, descriptor);
 }
 
 /* Not by libc's own function, as for a mapping. */
@@ -175,8 +186,8 @@ void os_now(uint64_t *nanoseconds)
 void os_nap(unsigned microseconds)
 {
     int saved = errno;
-    struct timespec time = {.tv_nsec = (long)microseconds * 1000};
-    nanosleep(&time, NULL);
+    const long time[2] = {0, (long)microseconds * 1000}; /* the system call's own struct timespec */
+    syscall(SYS_nanosleep, time, NULL);
     errno = saved;
 }
 
@@ -199,7 +210,11 @@ void *os_wiped_at_fork(size_t size)
 /* Its pages are had now: a full file system would end the process at the first touch. */
 static void *map_new_file(int descriptor, size_t size)
 {
-    if (posix_fallocate(descriptor, 0, (off_t)size) != 0)
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    bool is_full = posix_fallocate(descriptor, 0, (off_t)size) != 0;
+    pthread_setcancelstate(state, NULL);
+    if (is_full)
         return NULL;
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (memory == MAP_FAILED)
@@ -211,10 +226,10 @@ static void *map_new_file(int descriptor, size_t size)
 void *os_share(const char *path, size_t size)
 {
     int saved = errno;
-    int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int descriptor = open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     void *memory = descriptor < 0 ? NULL : map_new_file(descriptor, size);
     if (descriptor >= 0)
-        close(descriptor);
+        os_close(descriptor);
     errno = saved;
     return memory;
 }
@@ -230,7 +245,7 @@ void os_announce(const char *path)
 
 int os_open_maps(void)
 {
-    return open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    return open_file("/proc/self/maps", O_RDONLY, 0);
 }
 
 size_t os_read(int descriptor, char *text, size_t size)
@@ -238,7 +253,7 @@ size_t os_read(int descriptor, char *text, size_t size)
     int saved = errno;
     ssize_t length;
     do
-        length = read(descriptor, text, size);
+        length = syscall(SYS_read, descriptor, text, size);
     while (length < 0 && errno == EINTR);
     errno = saved;
     return length < 0 ? 0 : (size_t)length;

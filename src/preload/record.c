@@ -10,11 +10,6 @@
 
 #include "lock.h"
 
-#define FRAMES_MOST 32u
-
-/* A frame further away than this is none. */
-#define FRAME_SIZE_MOST ((uintptr_t)1 << 16)
-
 /* How often to look for room in a full ring before the recorder is taken for dead: 10 s. */
 #define NAP_MICROSECONDS 200
 #define NAPS_MOST        50000
@@ -25,6 +20,7 @@
 struct recorder {
     bool is_open;
     bool is_off;
+    bool is_gone; /* the one that reads: to be told once the lock is given */
     uint32_t process;
     uint16_t thread_count;
     struct lock lock;
@@ -36,9 +32,6 @@ struct recorder {
 };
 
 static __thread uint16_t thread_number __attribute__((tls_model("initial-exec"))); /* from 1 */
-
-/* libffalloc-unwind.so, where it is loaded too: the return addresses, innermost first. */
-__attribute__((weak)) int ffalloc_unwind(void **frames, int count);
 
 static __thread bool is_locked __attribute__((tls_model("initial-exec")));
 
@@ -57,10 +50,14 @@ void record_lock(void)
 
 void record_unlock(void)
 {
-    if (!is_locked)
-        return;
-    is_locked = false;
-    lock_give(&heap.recorder->lock);
+    bool is_gone = heap.recorder->is_gone;
+    heap.recorder->is_gone = false;
+    if (is_locked) {
+        is_locked = false;
+        lock_give(&heap.recorder->lock);
+    }
+    if (is_gone)
+        heap_message("the recorder is gone: recording ends here");
 }
 
 /* Waits until the ring has room for so many words; false if recording has ended. */
@@ -82,8 +79,7 @@ static bool wait_for_room(struct recorder *recorder, uint64_t count)
         beat = now;
         os_nap(NAP_MICROSECONDS);
     }
-    if (!ring->is_unwanted)
-        heap_message("the recorder is gone: recording ends here");
+    recorder->is_gone = !ring->is_unwanted;
     recorder->is_off = true;
     return false;
 }
@@ -185,58 +181,6 @@ void record_start(void)
                      heap.options.record);
 }
 
-/* The end of the stack in which `frame` lies, as far as that is known: a thread's descriptor
- * stands above its stack, the first thread's stack ends where the kernel began it. */
-static uintptr_t stack_end(uintptr_t frame)
-{
-    uintptr_t descriptor = (uintptr_t)__builtin_thread_pointer();
-    uintptr_t first = os_first_stack_end();
-    bool is_first = frame < first && (descriptor < frame || descriptor > first);
-    return is_first ? first : descriptor;
-}
-
-static unsigned walk_frames(struct caller caller, uint64_t *frames)
-{
-    unsigned count = 0;
-    uintptr_t frame = (uintptr_t)caller.frame;
-    uintptr_t end = stack_end(frame);
-    while (count < FRAMES_MOST) {
-        uintptr_t next = *(uintptr_t *)frame;
-        if (next <= frame || next - frame > FRAME_SIZE_MOST || next % sizeof(void *) != 0 ||
-            next + 2 * sizeof(void *) > end)
-            break;
-        uintptr_t site = ((uintptr_t *)next)[1];
-        if (site < heap.page_size)
-            break;
-        frames[count++] = site;
-        frame = next;
-    }
-    return count;
-}
-
-static unsigned unwind_frames(struct caller caller, uint64_t *frames)
-{
-    void *all[FRAMES_MOST + 8];
-    unsigned count = 0;
-    int all_count = ffalloc_unwind(all, FRAMES_MOST + 8);
-    int from = 0;
-    while (from < all_count && all[from] != caller.site)
-        from++;
-    for (int i = from + 1; i < all_count && count < FRAMES_MOST; i++)
-        frames[count++] = (uintptr_t)all[i];
-    return count;
-}
-
-/* The return addresses beyond the call's own, as FFALLOC_BACKTRACE says. */
-static unsigned capture(struct caller caller, uint64_t *frames)
-{
-    if (heap.options.backtrace == BACKTRACE_FRAMES && caller.frame)
-        return walk_frames(caller, frames);
-    if (heap.options.backtrace == BACKTRACE_UNWIND && ffalloc_unwind)
-        return unwind_frames(caller, frames);
-    return 0;
-}
-
 /* Dense numbers, from 0. */
 static uint64_t thread_index(struct recorder *recorder)
 {
@@ -245,26 +189,22 @@ static uint64_t thread_index(struct recorder *recorder)
     return thread_number - 1;
 }
 
-static unsigned write_extra(struct recorder *recorder, const struct event *event,
-                            struct caller caller)
+static unsigned write_extra(struct recorder *recorder, const struct event *event)
 {
-    uint64_t extra[FRAMES_MOST + 1];
     unsigned count = 0;
     if (event->before)
-        extra[count++] = (uintptr_t)event->before;
-    count += capture(caller, extra + count);
-    for (unsigned i = 0; i < count; i++)
-        *word_at(recorder, RING_EVENT_WORDS + i) = extra[i];
+        *word_at(recorder, RING_EVENT_WORDS + count++) = (uintptr_t)event->before;
+    for (unsigned i = 0; i < record_stack.count; i++)
+        *word_at(recorder, RING_EVENT_WORDS + count++) = record_stack.frames[i];
     return count;
 }
 
-static void write_event(struct recorder *recorder, const struct event *event, struct caller caller)
+static void write_event(struct recorder *recorder, const struct event *event, void *site)
 {
     if (!has_room(recorder))
         return;
     uint64_t start = ring_ticks();
-    bool has_extra = event->before || heap.options.backtrace != BACKTRACE_CALLER;
-    uint64_t count = has_extra ? write_extra(recorder, event, caller) : 0;
+    uint64_t count = write_extra(recorder, event);
     uint64_t log2 = event->alignment ? (unsigned)__builtin_ctzl(event->alignment) & 31 : 0;
     uint64_t size = event->size;
     size = size >> 48 ? ((uint64_t)1 << 48) - 1 : size;
@@ -273,15 +213,15 @@ static void write_event(struct recorder *recorder, const struct event *event, st
                             (uint64_t) !!event->before << 53 | count << 54 |
                             (uint64_t)event->op << 60;
     *word_at(recorder, 2) = size | thread_index(recorder) << 48;
-    *word_at(recorder, 3) = (uintptr_t)caller.site;
+    *word_at(recorder, 3) = (uintptr_t)site;
     publish(recorder, (unsigned)count);
     if (__builtin_expect((++recorder->event_count & (SAMPLE_EVERY - 1)) == 0, 0)) {
-        recorder->ring->sampled_ticks += ring_ticks() - start;
+        recorder->ring->sampled_ticks += ring_ticks() - start + record_stack.ticks;
         recorder->ring->sampled_count++;
     }
 }
 
-void record_write_and_unlock(const struct event *event, struct caller caller)
+void record_write_and_unlock(const struct event *event, void *site)
 {
     struct recorder *recorder = heap.recorder;
     if (!recorder->is_open) { /* a forked child's first call */
@@ -289,7 +229,7 @@ void record_write_and_unlock(const struct event *event, struct caller caller)
         open_ring(recorder);
     }
     if (!recorder->is_off && event->op != RING_NOTHING)
-        write_event(recorder, event, caller);
+        write_event(recorder, event, site);
     record_unlock();
 }
 

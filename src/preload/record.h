@@ -33,10 +33,25 @@ struct event {
 /* Called at the start; recording is off if the ring cannot be made. */
 void record_start(void);
 
-/* Take and give the recorder's lock; and write the event unless its op is RING_NOTHING. */
+/* Take and give the recorder's lock. */
 void record_lock(void);
 void record_unlock(void);
-void record_write_and_unlock(const struct event *event, struct caller caller);
+
+/* Of the thread's call that is under way: the return addresses beyond the call's own. */
+#define FRAMES_MOST 32u
+struct record_stack {
+    unsigned count;
+    uint64_t ticks; /* that it took to find them */
+    uint64_t frames[FRAMES_MOST];
+};
+extern __thread struct record_stack record_stack __attribute__((tls_model("initial-exec")));
+
+/* stack.c: fills it in, before record_lock: to unwind takes the loader's lock, whose holder may
+ * allocate. */
+void record_capture(struct caller caller);
+
+/* Writes the event, unless its op is RING_NOTHING, and gives the lock. */
+void record_write_and_unlock(const struct event *event, void *site);
 
 /* Whether the calling thread has it. */
 bool record_is_locked(void);
@@ -48,16 +63,18 @@ void record_finish(void);
 void record_prepare_fork(void);
 void record_end_fork(void);
 
-static inline void record_begin(void)
+static inline void record_begin(struct caller caller)
 {
-    if (__builtin_expect(heap.recorder != NULL, 0))
+    if (__builtin_expect(heap.recorder != NULL, 0)) {
+        record_capture(caller);
         record_lock();
+    }
 }
 
 static inline void record_end(struct event event, struct caller caller)
 {
     if (__builtin_expect(heap.recorder != NULL, 0))
-        record_write_and_unlock(&event, caller);
+        record_write_and_unlock(&event, caller.site);
 }
 
 #endif

@@ -36,7 +36,7 @@ __attribute__((always_inline)) static inline void *settle(void *block, size_t si
 __attribute__((always_inline)) static inline void *request(const char *call, size_t size,
                                                            struct caller caller)
 {
-    record_begin();
+    record_begin(caller);
     void *block = heap_is_recorded_and_single() && heap_is_size(size)
                       ? ffalloc_malloc(heap.shards[0].pool, size)
                       : NULL;
@@ -50,7 +50,7 @@ __attribute__((always_inline)) static inline void *request(const char *call, siz
 __attribute__((always_inline)) static inline void *
 request_aligned(const char *call, size_t alignment, size_t size, struct caller caller)
 {
-    record_begin();
+    record_begin(caller);
     void *block = heap_allows(size) ? heap_aligned_alloc(alignment, size) : NULL;
     record_end((struct event){block ? RING_ALIGNED : RING_FAILED, block, NULL, size, alignment},
                caller);
@@ -60,7 +60,7 @@ request_aligned(const char *call, size_t alignment, size_t size, struct caller c
 /* A pointer that is not ours to free was reported; else it is freed and that is recorded. */
 __attribute__((always_inline)) static inline void release_watched(void *block, struct caller caller)
 {
-    record_begin();
+    record_begin(caller);
     bool is_filled = heap.options.fill >= 0;
     size_t size = is_filled ? heap_usable_size(block) : 0;
     bool is_done = !is_filled || size > 0;
@@ -76,7 +76,7 @@ __attribute__((always_inline)) static inline void release_watched(void *block, s
 __attribute__((always_inline)) static inline void *request_zeroed(size_t size, struct caller caller)
 {
     bool is_watched = heap.watchers.valgrind || heap.watchers.asan;
-    record_begin();
+    record_begin(caller);
     void *block = !heap_allows(size) ? NULL : is_watched ? heap_malloc(size) : heap_calloc(size);
     record_end((struct event){block ? RING_CALLOC : RING_FAILED, block, NULL, size, 0}, caller);
     if (!block)
