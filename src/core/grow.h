@@ -41,12 +41,13 @@ struct ffalloc_pool *ffalloc_init_growing(uintptr_t address, size_t size, unsign
  * with nothing changed, if it cannot. */
 bool ffalloc_open(struct ffalloc_pool *pool, size_t count);
 
-/* The same, until that hole has an aligned place for `count` granules. */
+/* Opens more until the pool's last hole has an aligned place for `count` granules; false, with
+ * nothing changed, if it cannot. */
 bool ffalloc_open_fit(struct ffalloc_pool *pool, size_t count, size_t alignment);
 
 #endif
 
-/* The same of any pool. */
+/* Whether a pool, which may not grow at all, opens enough for `count` granules. */
 static inline bool pool_opens(struct ffalloc_pool *pool, size_t count)
 {
 #if FFALLOC_GROWTH

@@ -117,8 +117,8 @@ void *heap_malloc(size_t size);
 void *heap_calloc(size_t size);
 void *heap_aligned_alloc(size_t alignment, size_t size);
 
-/* As ffalloc_resize, ffalloc_free and ffalloc_usable_size, on the shard that owns the block; what
- * is no block is told of, and the answer is false or 0. */
+/* Each makes the core's call of that name in the shard that owns the block. What is no block is
+ * told of, and the answer is false or 0. */
 bool heap_resize(void *block, size_t size);
 bool heap_free(void *block);
 size_t heap_usable_size(void *block);

@@ -24,7 +24,8 @@ void output_keep(struct output *output);
 /* The descriptor to write to, -1 if the file is no longer to be had. */
 int output_now(const struct output *output);
 
-/* The same for a message, which follows a standard error that the program has moved to a log. */
+/* The descriptor for a message, -1 if there is none; a message follows a standard error that the
+ * program has moved to a log. */
 int output_for_message(const struct output *output);
 
 #endif
