@@ -3,7 +3,6 @@
  * What the preload library's fork handlers do, step by step, and the inbox in which a thread that
  * is gone had reserved a slot: no program can be made to fork at that very moment.
  */
-#define _GNU_SOURCE
 #include <stdalign.h>
 #include <stdio.h>
 

@@ -4,7 +4,6 @@
  * others look again. A sleep that does not end shows as a test that does not, and wake-ups that
  * never come as one that takes long.
  */
-#define _GNU_SOURCE /* RUSAGE_THREAD */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
