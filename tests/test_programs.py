@@ -162,6 +162,18 @@ class Contract(TestCase):
     def test_memory_goes_back_and_fresh_memory_is_not_touched(self):
         self.assert_ends_well(run([CHILDREN / "residence"]))
 
+    def test_large_memory_goes_back_at_the_free_that_crosses_the_line(self):
+        cases = ("one", "few", "realloc", "remote", "passed", "threads", "left", "sum")
+        ways = [(case, {}) for case in cases]
+        ways += [
+            ("one", {"FFALLOC_POOL": "512M"}),
+            ("remote", {"FFALLOC_CHECK": "1000"}),
+            ("one", {"FFALLOC_FILL": "1"}),
+        ]
+        for case, variables in ways:
+            with self.subTest(case, **variables):
+                self.assert_ends_well(run([CHILDREN / "giveback", case], **variables))
+
     def check_zeroed(self, case, **settings):
         process = run([CHILDREN / "zeroed", case], **settings)
         if process.returncode == 77:

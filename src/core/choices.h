@@ -26,6 +26,10 @@
  * FFALLOC_TRACE_FAIL(pool, size): a request was refused. Each costs what it is defined to be. They
  * run inside the call, and must not call the pool.
  *
+ * FFALLOC_LARGE_FREED(pool, size): a block of `size` bytes, with a leaf of its own or more, was
+ * freed, or as much of one by making it smaller; the last thing that the call does. Costs what it
+ * is defined to be.
+ *
  * FFALLOC_ASSERT(condition): its condition is false when a pointer that was passed in is wrong, or
  * the pool is damaged, before on_error is told. Costs what it is defined to be, once.
  *
@@ -68,6 +72,9 @@
 #endif
 #ifndef FFALLOC_TRACE_FAIL
 #define FFALLOC_TRACE_FAIL(pool, size) ((void)0)
+#endif
+#ifndef FFALLOC_LARGE_FREED
+#define FFALLOC_LARGE_FREED(pool, size) ((void)(size))
 #endif
 #ifndef FFALLOC_ASSERT
 #define FFALLOC_ASSERT(condition) ((void)0)

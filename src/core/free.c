@@ -7,6 +7,14 @@
  */
 #include "calls.h"
 
+/* Frees any block. */
+static inline void release_anyhow(struct ffalloc_pool *pool, size_t start)
+{
+    size_t before = pool->spare_granules;
+    ffalloc_blocks_release(pool, start);
+    FFALLOC_LARGE_FREED(pool, bytes_of(pool, pool->spare_granules - before));
+}
+
 #if FFALLOC_SMALL
 
 void ffalloc_free(struct ffalloc_pool *pool, void *block)
@@ -17,7 +25,7 @@ void ffalloc_free(struct ffalloc_pool *pool, void *block)
         return;
     }
     FFALLOC_TRACE_FREE(pool, block);
-    ffalloc_blocks_release(pool, start);
+    release_anyhow(pool, start);
 }
 
 #else
@@ -57,6 +65,7 @@ __attribute__((noinline)) static void release_before_hole(struct ffalloc_pool *p
     note_freed(pool, end - start);
     index_freed(pool, leaf, saturated(right - left));
     index_blank(pool, end_leaf, leaf);
+    FFALLOC_LARGE_FREED(pool, bytes_of(pool, end - start));
 }
 
 /* As release_at_end, of a block that goes on in a run of blank leaves and ends in the one after
@@ -68,7 +77,7 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
     size_t end_leaf = leaf_beyond(pool, leaf + 1, words[1].starts);
     struct leaf *last = &pool->leaves[end_leaf];
     if (leaf_is_blank(last)) {
-        ffalloc_blocks_release(pool, start);
+        release_anyhow(pool, start);
         return;
     }
     size_t over = lowest_bit(last->starts | ~last->used);
@@ -83,8 +92,10 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
     words->used = below;
     last->used = above;
     map_mark_run(pool, leaf + 1, end_leaf, RUN_OF_HOLE);
-    note_freed(pool, first_granule_of(end_leaf) + over - start);
+    size_t count = first_granule_of(end_leaf) + over - start;
+    note_freed(pool, count);
     index_freed(pool, leaf, saturated(right - left));
+    FFALLOC_LARGE_FREED(pool, bytes_of(pool, count));
 }
 
 /* As release_at_end, of a block that ends in its leaf, which then ends in a hole, before a run of
@@ -114,7 +125,7 @@ __attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *
         if (next_starts & RUN_OF_BLOCK)
             release_with_blank(pool, start, below);
         else
-            ffalloc_blocks_release(pool, start);
+            release_anyhow(pool, start);
     } else if (is_loose_and_long(pool, first_granule_of(leaf), leaf + 1,
                                  leaf_beyond(pool, leaf + 1, next_starts) - leaf - 1)) {
         note_freed(pool, used_from(words->used, start));
@@ -172,6 +183,7 @@ APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole,
     index_gained(pool, hole, right - left); /* the hints are low: it had a leaf and more */
     index_blank(pool, leaf, hole);
     index_blank(pool, last, hole);
+    FFALLOC_LARGE_FREED(pool, bytes_of(pool, end - start));
 }
 
 /*
@@ -198,20 +210,22 @@ __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *poo
     }
     size_t last = leaf + (size_t)(next - words);
     if (run & RUN_OF_BLOCK || (!above && leaf_is_blank(next))) {
-        ffalloc_blocks_release(pool, start);
+        release_anyhow(pool, start);
     } else if (!beyond) {
         release_between(pool, start, hole, first, last, over);
     } else if (!large_is_loose(pool, first_granule_of(hole), 0)) {
-        ffalloc_blocks_release(pool, start);
+        release_anyhow(pool, start);
     } else if (above) {
         note_freed(pool, used_from(words->used ^ above, start));
         words->used = above;
     } else {
-        note_freed(pool, used_from(words->used, start) + first_granule_of(last - leaf - 1) + over);
+        size_t count = used_from(words->used, start) + first_granule_of(last - leaf - 1) + over;
+        note_freed(pool, count);
         words->used = 0;
         next->used = beyond;
         map_mark_run(pool, first, last, RUN_OF_HOLE);
         index_blank(pool, leaf, hole);
+        FFALLOC_LARGE_FREED(pool, bytes_of(pool, count));
     }
 }
 
@@ -231,7 +245,7 @@ __attribute__((noinline)) static void release_at_start(struct ffalloc_pool *pool
     }
 #endif
     if (!above || leaf == 0 || leaf_is_blank(words - 1)) {
-        ffalloc_blocks_release(pool, start);
+        release_anyhow(pool, start);
         return;
     }
     size_t count = used_from(words->used ^ above, start);

@@ -111,6 +111,8 @@ static bool resize(struct ffalloc_pool *pool, size_t start, size_t size)
         pool->spare_granules += before - count;
     }
     FFALLOC_TRACE_RESIZE(pool, address_of(pool, start), size);
+    if (count < before)
+        FFALLOC_LARGE_FREED(pool, bytes_of(pool, before - count));
     return true;
 }
 

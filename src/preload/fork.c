@@ -66,8 +66,10 @@ static void end_in_child(void)
         struct shard *shard = &heap.shards[i];
         void *block;
         shard->lock = (struct lock){0, 0};
-        while ((block = inbox_salvage(&shard->inbox)) != NULL)
-            heap_release(shard, block);
+        while ((block = inbox_salvage(&shard->inbox)) != NULL) {
+            ffalloc_free(shard->pool, block);
+            heap_note_freed(shard);
+        }
         shard->inbox.reader_count = shard == heap_home;
     }
 }

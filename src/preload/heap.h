@@ -21,6 +21,7 @@
 
 #include "../core/peek.h"
 #include "annotate.h"
+#include "core_choices.h"
 #include "ffalloc/ffalloc.h"
 #include "inbox.h"
 #include "lock.h"
@@ -36,7 +37,8 @@ extern void *malloc_here(size_t size) __attribute__((visibility("hidden")));
 #define SHARD_LIMIT 16
 #define WINDOWS     256
 
-/* Calls of free after which a shard looks at how much is still in use. */
+/* Calls of free after which it is looked at how much is still in use; each large block counts as
+ * that many (core_choices.h). */
 #define FREES_TO_LOOK 64u
 
 /* Addresses. */
@@ -51,9 +53,9 @@ struct shard {
     unsigned frees_to_look;      /* calls of free until heap_look; 0: 2^32 */
     struct ffalloc_pool *pool;   /* NULL until first used */
     struct range range;          /* in which the pool lies, metadata included */
-    size_t freed_size;           /* bytes ever freed, as of the last time that counted (purge.c) */
-    size_t most_used;            /* bytes, of the looks since less was in use (purge.c) */
-    size_t high_water_size;      /* bytes, when memory was last given back */
+    size_t freed_size;           /* bytes ever freed, as of the last look that counted (purge.c) */
+    size_t purged_size;          /* bytes ever freed, when memory was last given back */
+    size_t high_water_size;      /* bytes, then */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
     struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));
@@ -85,6 +87,7 @@ struct heap {
     _Alignas(8) uint64_t request_count; /* counted only for FFALLOC_FAIL; atomic, as the next */
     uint64_t call_count;                /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
+    size_t most_used; /* bytes, by all shards, of the looks since less was in use; atomic */
     struct recorder *recorder;       /* NULL: nothing is recorded (record.h) */
     struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
     struct shard shards[SHARD_LIMIT];
@@ -98,6 +101,12 @@ extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")
 /* The same if nothing is to be done for a call but to serve it from there with the lock held; else
  * NULL, as it is before the thread's first call. */
 extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
+
+/* The thread has seen to it that large blocks of the time before it are known. */
+extern __thread bool heap_knows_large __attribute__((tls_model("initial-exec")));
+
+/* While there was one thread, nobody noted where large blocks are: they may be anywhere. */
+void heap_note_large_of_first(void);
 
 /* What is called, for messages, where that is not told by what is wrong; NULL, or
  * heap_calloc_name: malloc, free or calloc, by the usual case, in which the pool's hooks serve what
@@ -174,8 +183,11 @@ static inline void heap_unlock(struct shard *shard)
         lock_give(&shard->lock);
 }
 
-/* Gives memory of holes back if it is time to (purge.c), the shard's lock being held. */
+/* Gives memory of holes back if it is time to (purge.c); the caller holds no lock. */
 void heap_look(struct shard *shard);
+
+/* A thread that was at home in the shard has gone. */
+void heap_look_at_left(struct shard *shard);
 
 /* Zeroes a block, of which nothing from `touched_end` on was ever touched, by pages. */
 void heap_clear(unsigned char *block, size_t size, unsigned char *touched_end);
@@ -189,17 +201,19 @@ static inline bool heap_is_look_due(struct shard *shard)
     return __builtin_expect(--shard->frees_to_look == 0, 0);
 }
 
-static inline void heap_note_freed(struct shard *shard)
+/* Gives the lock back after a call of free. */
+static inline void heap_unlock_and_look(struct shard *shard)
 {
-    if (heap_is_look_due(shard))
+    bool is_due = heap_is_look_due(shard);
+    heap_unlock(shard);
+    if (is_due)
         heap_look(shard);
 }
 
-/* Frees a block of the shard, the lock being held. */
-static inline void heap_release(struct shard *shard, void *block)
+/* Counts a call of free after which there will be no look. */
+static inline void heap_note_freed(struct shard *shard)
 {
-    ffalloc_free(shard->pool, block);
-    heap_note_freed(shard);
+    shard->frees_to_look -= shard->frees_to_look > 1;
 }
 
 /*
@@ -247,12 +261,24 @@ static inline bool heap_is_in_home(const struct shard *home, const void *block)
     return __builtin_expect(offset < home->range.size, 1);
 }
 
+/* Whether a block may wait until its shard is next locked: somebody is at home there, and it is not
+ * large. To look at its size would take a line of the map away from who is at home (a third of the
+ * throughput of a pipeline on two cores), so one looks only where large ones may be. */
+static inline bool heap_may_wait(const struct shard *shard, const void *block)
+{
+    const struct ffalloc_pool *pool = __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 && pool &&
+           ((uintptr_t)block < __atomic_load_n(&shard->inbox.large_from, __ATOMIC_RELAXED) ||
+            peek_run_size(pool, block) < LEAST_LARGE);
+}
+
 /* To the inbox of another shard. */
 static inline bool heap_leave_to_owner(void *block)
 {
     struct shard *shard = heap_shard_of(block);
-    return heap.plain_pool && shard && shard != heap_home &&
-           __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 &&
+    if (__builtin_expect(!heap_knows_large, 0))
+        heap_note_large_of_first();
+    return heap.plain_pool && shard && shard != heap_home && heap_may_wait(shard, block) &&
            inbox_put(&shard->inbox, block);
 }
 

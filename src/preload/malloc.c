@@ -26,6 +26,8 @@ __attribute__((noinline)) static void *malloc_long(size_t size)
 /* With several threads. */
 __attribute__((noinline)) static void *malloc_at_home(struct shard *home, size_t size)
 {
+    if (size >= LEAST_LARGE)
+        return malloc_long(size);
     heap_lock_surely(home);
     void *block = ffalloc_malloc(home->pool, size);
     lock_give(&home->lock);
@@ -64,6 +66,15 @@ void heap_free_elsewhere(void *block)
         release_long(block);
 }
 
+/* With several threads, after a call of free. */
+static inline void unlock_and_look(struct shard *home)
+{
+    bool is_due = heap_is_look_due(home);
+    lock_give(&home->lock);
+    if (is_due)
+        heap_look(home);
+}
+
 /* With several threads. */
 __attribute__((noinline)) static void release_at_home(struct shard *home, void *block)
 {
@@ -72,8 +83,8 @@ __attribute__((noinline)) static void release_at_home(struct shard *home, void *
         return;
     }
     heap_lock_surely(home);
-    heap_release(home, block);
-    lock_give(&home->lock);
+    ffalloc_free(home->pool, block);
+    unlock_and_look(home);
 }
 
 __attribute__((noinline)) static void release_and_look(void *block)
@@ -153,7 +164,7 @@ __attribute__((noinline)) static void *calloc_at_home(struct shard *home, size_t
                                                       size_t item_size)
 {
     size_t size = total_of(count, item_size);
-    if (size >= CLEAR_BY_PURGE)
+    if (size >= LEAST_LARGE)
         return calloc_long(size);
     heap_lock_surely(home);
     void *block = ffalloc_calloc(home->pool, 1, size);
@@ -245,8 +256,8 @@ __attribute__((noinline)) static void *reallocate_plainly(const char *call, void
     if (!likely(done)) /* what is no block was told */
         return block && !is_block_of(heap.plain_pool, block) ? NULL
                                                              : reallocate_long(call, block, size);
-    if (block && done != block)
-        heap_note_freed(&heap.shards[0]);
+    if (block && done != block && heap_is_look_due(&heap.shards[0]))
+        heap_look(&heap.shards[0]);
     return done;
 }
 
@@ -261,7 +272,7 @@ __attribute__((noinline)) static void *reallocate_at_home(struct shard *home, co
     void *done = before > 0 && ffalloc_resize(home->pool, block, size) ? block : NULL;
     if (!done && !is_told)
         done = ffalloc_malloc(home->pool, size);
-    lock_give(&home->lock);
+    unlock_and_look(home); /* it may be smaller now */
     heap_call = NULL;
     if (!likely(done))
         return is_told ? NULL : reallocate_long(call, block, size);
@@ -269,8 +280,8 @@ __attribute__((noinline)) static void *reallocate_at_home(struct shard *home, co
         return done;
     memcpy(done, block, before < size ? before : size);
     heap_lock_surely(home);
-    heap_release(home, block);
-    lock_give(&home->lock);
+    ffalloc_free(home->pool, block);
+    unlock_and_look(home);
     return done;
 }
 
@@ -281,7 +292,8 @@ __attribute__((always_inline)) static inline void *reallocate_any(const char *ca
         struct shard *home = heap_plain_home;
         if (heap_is_plain_and_single() && (!block || heap_is_in_first(block)))
             return reallocate_plainly(call, block, size);
-        if (home && !__libc_single_threaded && (!block || heap_is_in_home(home, block)))
+        if (home && !__libc_single_threaded && size < LEAST_LARGE &&
+            (!block || heap_is_in_home(home, block)))
             return reallocate_at_home(home, call, block, size);
     }
     if (!heap.watchers.valgrind)

@@ -2,15 +2,19 @@
 /*
  * Memory goes back to the system.
  *
- * When PURGE_STEP bytes were freed, or at most FREES_TO_LOOK blocks more, a shard looks at how much
- * is in use, and gives back the pages inside its holes of HOLE_SIZE and more in two cases.
- *   - Less is in use, by SHRINK, or by an eighth if that is more, than at one of the looks before.
- *     So a process whose use shrinks gets smaller, and one whose use comes and goes keeps its
- *     pages: a fresh one costs more than a hundred calls (2.7 microseconds on the virtual machine
- *     of bench/README.md).
- *   - The blocks reach farther than ever, by GROWTH, or by an eighth if that is more, than when
- *     memory was last given back: what is asked for does not fit into the holes, and fresh pages
- *     are touched beside theirs. (z3 takes 358 MiB instead of 368 so, with glibc's malloc 359.)
+ * When LOOK_STEP bytes were freed in a shard, at the free of a large block that makes them so many
+ * or at most FREES_TO_LOOK others later, it is looked at how much is in use, and the pages inside
+ * holes of HOLE_SIZE and more are given back in three cases.
+ *   - Less is in use, in all shards together, by SHRINK, or by an eighth if that is more, than at
+ *     one of the looks before: in all shards. So a process whose use shrinks gets smaller, and one
+ *     whose use comes and goes keeps its pages: a fresh one costs more than a hundred calls (2.7
+ *     microseconds on the virtual machine of bench/README.md).
+ *   - The blocks of the shard reach farther than ever, by GROWTH, or by an eighth if that is more,
+ *     than when memory was last given back: what is asked for does not fit into the holes, and
+ *     fresh pages are touched beside theirs. (z3 takes 358 MiB instead of 368 so, with glibc's
+ *     malloc 359.)
+ *   - A thread that was at home in the shard ends, or no thread is at home there any more, so that
+ *     nobody would use the pages again soon: then for each LEFT_STEP, or eighth of what is in use.
  *
  * Before, memory was given back for every 32 MiB freed, whatever was allocated meanwhile: a quarter
  * of the time of sqlite's trace, an eighth of g++'s.
@@ -20,10 +24,11 @@
 #include "heap.h"
 
 /* Bytes. */
-#define PURGE_STEP ((size_t)4 << 20)
-#define HOLE_SIZE  ((size_t)16 << 10)
-#define SHRINK     ((size_t)48 << 20)
-#define GROWTH     ((size_t)4 << 20)
+#define LOOK_STEP ((size_t)4 << 20)
+#define LEFT_STEP ((size_t)1 << 20)
+#define HOLE_SIZE ((size_t)16 << 10)
+#define SHRINK    ((size_t)48 << 20)
+#define GROWTH    ((size_t)4 << 20)
 
 /* Whether whole pages read as zero now. Some systems answer that they gave them back, and did
  * nothing (old qemu-user, sandboxes that refuse quietly): so a byte tells, too. What the system
@@ -80,9 +85,39 @@ static bool purge_holes(struct shard *shard, size_t least_size)
     ffalloc_marks(shard->pool, &marks);
     struct purge purge = {(unsigned char *)marks.blocks + marks.high_water_size, false};
     ffalloc_walk_holes(shard->pool, least_size, purge_hole, &purge);
-    shard->freed_size = peek_freed_size(shard->pool);
+    shard->purged_size = peek_freed_size(shard->pool);
     shard->high_water_size = marks.high_water_size;
     return purge.has_purged;
+}
+
+/* In all shards; `is_due` tells in which. */
+static bool purge_all(size_t least_size, bool (*is_due)(const struct shard *shard))
+{
+    bool has_purged = false;
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        struct shard *shard = &heap.shards[i];
+        heap_lock(shard);
+        if (shard->pool && is_due(shard))
+            has_purged |= purge_holes(shard, least_size);
+        heap_unlock(shard);
+    }
+    return has_purged;
+}
+
+static size_t freed_since_purge(const struct shard *shard)
+{
+    return peek_freed_size(shard->pool) - shard->purged_size;
+}
+
+static bool has_freed(const struct shard *shard)
+{
+    return freed_since_purge(shard) > 0;
+}
+
+static bool always(const struct shard *shard)
+{
+    (void)shard;
+    return true;
 }
 
 static bool is_much(size_t size, size_t least, size_t of)
@@ -90,35 +125,94 @@ static bool is_much(size_t size, size_t least, size_t of)
     return size >= least && size >= of / 8;
 }
 
-void heap_look(struct shard *shard)
+static bool is_left(const struct shard *shard)
 {
-    size_t freed_size = peek_freed_size(shard->pool);
+    return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) == 0;
+}
+
+/* Bytes freed from one look at a shard that counts to the next. */
+static size_t look_step(const struct shard *shard)
+{
+    size_t part = peek_used_size(shard->pool) / 8;
+    return !is_left(shard) ? LOOK_STEP : part > LEFT_STEP ? part : LEFT_STEP;
+}
+
+/* Returns the bytes freed since the last look that counted, if this one does, else 0. */
+static size_t take_look(struct shard *shard)
+{
+    size_t freed_size = peek_freed_size(shard->pool) - shard->freed_size;
     shard->frees_to_look = FREES_TO_LOOK;
-    if (freed_size - shard->freed_size < PURGE_STEP)
-        return;
+    if (freed_size < look_step(shard))
+        return 0;
+    shard->freed_size += freed_size;
+    return freed_size;
+}
+
+static bool has_grown(const struct shard *shard)
+{
     struct ffalloc_marks marks;
     ffalloc_marks(shard->pool, &marks);
-    shard->freed_size = freed_size;
-    if (marks.used_size > shard->most_used)
-        shard->most_used = marks.used_size;
-    size_t shrunk = shard->most_used - marks.used_size;
-    size_t grown = marks.high_water_size - shard->high_water_size;
-    bool has_shrunk = is_much(shrunk, SHRINK, shard->most_used);
-    if (has_shrunk)
-        shard->most_used = marks.used_size;
-    if (has_shrunk || is_much(grown, GROWTH, shard->high_water_size))
+    return is_much(marks.high_water_size - shard->high_water_size, GROWTH, shard->high_water_size);
+}
+
+/* Whether all shards together use less, after a look at one that freed so much since the look
+ * before: all but a step of it by the free that led here, so it was in use until then. */
+static bool has_shrunk(size_t freed_size)
+{
+    size_t used_size = 0;
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        struct ffalloc_pool *pool = __atomic_load_n(&heap.shards[i].pool, __ATOMIC_ACQUIRE);
+        used_size += pool ? peek_used_size(pool) : 0;
+    }
+    size_t most = used_size + (freed_size > LOOK_STEP ? freed_size - LOOK_STEP : 0);
+    size_t most_before = __atomic_load_n(&heap.most_used, __ATOMIC_RELAXED);
+    most = most_before > most ? most_before : most;
+    bool is_less = is_much(most - used_size, SHRINK, most);
+    __atomic_store_n(&heap.most_used, is_less ? used_size : most, __ATOMIC_RELAXED);
+    return is_less;
+}
+
+void heap_look(struct shard *shard)
+{
+    heap_lock(shard);
+    size_t freed_size = take_look(shard);
+    if (freed_size > 0 && (is_left(shard) || has_grown(shard)))
         purge_holes(shard, HOLE_SIZE);
+    heap_unlock(shard);
+    if (freed_size > 0 && has_shrunk(freed_size))
+        purge_all(HOLE_SIZE, has_freed);
+}
+
+/* At most so much was touched and is in no block. */
+static size_t most_in_holes(const struct shard *shard)
+{
+    struct ffalloc_marks marks;
+    ffalloc_marks(shard->pool, &marks);
+    size_t free_size = marks.high_water_size - marks.used_size;
+    size_t freed_size = freed_since_purge(shard);
+    return free_size < freed_size ? free_size : freed_size;
+}
+
+void heap_look_at_left(struct shard *shard)
+{
+    heap_lock(shard);
+    if (shard->pool && most_in_holes(shard) >= LEFT_STEP)
+        purge_holes(shard, HOLE_SIZE);
+    heap_unlock(shard);
+}
+
+/* In a call of free or realloc: with one thread there is no lock, and the call is over; else
+ * whoever gives the lock back looks. */
+void heap_on_large_freed(struct ffalloc_pool *pool)
+{
+    struct shard *shard = heap_shard_of(pool);
+    if (shard->lock.state == 0)
+        heap_look(shard);
+    else
+        shard->frees_to_look = 1;
 }
 
 bool heap_trim(void)
 {
-    bool has_purged = false;
-    for (unsigned i = 0; i < heap.shard_count; i++) {
-        struct shard *shard = &heap.shards[i];
-        heap_lock(shard);
-        if (shard->pool)
-            has_purged |= purge_holes(shard, heap.page_size);
-        heap_unlock(shard);
-    }
-    return has_purged;
+    return purge_all(heap.page_size, always);
 }

@@ -10,7 +10,9 @@ static void enter_home(struct shard *home)
 
 static void leave_home(void *home)
 {
-    __atomic_fetch_sub(&((struct shard *)home)->inbox.reader_count, 1, __ATOMIC_RELAXED);
+    struct shard *shard = home;
+    __atomic_fetch_sub(&shard->inbox.reader_count, 1, __ATOMIC_RELAXED);
+    heap_look_at_left(shard);
 }
 
 /* The first shard with the fewest threads becomes the thread's home. */
@@ -30,6 +32,8 @@ static struct shard *find_home(void)
         home = &heap.shards[0];
         enter_home(home);
     }
+    if (!heap_knows_large)
+        heap_note_large_of_first();
     heap_home = home;
     heap_set_plain_home();
     keys_set(home);
