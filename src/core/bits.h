@@ -62,14 +62,21 @@ static inline bool take_from(size_t *stock, size_t count)
 
 #else
 
+/* clang makes what it likes of 0, which overwritten metadata may have. */
+#ifdef __clang__
+#define IS_ZERO(word) (!(word))
+#else
+#define IS_ZERO(word) false
+#endif
+
 static inline size_t lowest_bit(size_t word)
 {
-    return (unsigned)__builtin_ctzl(word);
+    return IS_ZERO(word) ? WORD_BITS : (unsigned)__builtin_ctzl(word);
 }
 
 static inline size_t leading_zeros(size_t word)
 {
-    return (unsigned)__builtin_clzl(word);
+    return IS_ZERO(word) ? WORD_BITS : (unsigned)__builtin_clzl(word);
 }
 
 static inline size_t end_of(size_t word)

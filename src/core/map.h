@@ -145,7 +145,9 @@ HOT size_t map_block_end(const struct ffalloc_pool *pool, size_t granule)
 /* What follows the block or hole that starts at `granule`, which is below the sentinel. */
 static inline size_t map_next(const struct ffalloc_pool *pool, size_t granule)
 {
-    return map_is_hole(pool, granule) ? map_hole_end(pool, granule) : map_block_end(pool, granule);
+    size_t next =
+        map_is_hole(pool, granule) ? map_hole_end(pool, granule) : map_block_end(pool, granule);
+    return next > granule ? next : granule + 1; /* in a damaged map, too, a walk ends */
 }
 
 /* Restores M3 for the blank leaves from `leaf` to before `end`, if there are any. */
