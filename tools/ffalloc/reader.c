@@ -345,7 +345,7 @@ static bool end(struct trace *trace)
 bool trace_next(struct trace *trace, struct trace_event *event)
 {
     size_t record_size = trace->version == 2 ? RECORD_SIZE_2 : RECORD_SIZE_1;
-    while (!trace->error) {
+    while (!trace->error && !trace->is_truncated) {
         const unsigned char *bytes = take(trace, record_size);
         if (!bytes)
             return end(trace);
