@@ -51,6 +51,43 @@ static size_t index_of(const struct model *model, size_t start)
     return low;
 }
 
+const struct model_block *model_find(const struct model *model, size_t granule)
+{
+    const struct model_block *block = &model->blocks[index_of(model, granule)];
+    return granule < block->start + block->count ? block : NULL;
+}
+
+void model_extend(struct model *model, size_t granules)
+{
+    struct model_block *last = &model->blocks[model->block_count - 1];
+    size_t end = last->start + last->count;
+    if (granules == end)
+        return;
+    if (last->is_used)
+        insert(model, model->block_count, (struct model_block){end, granules - end, false});
+    else
+        last->count += granules - end;
+}
+
+/* Notes that `count` more are used, up to `end`. */
+static void note_used(struct model *model, size_t count, size_t end)
+{
+    model->used += count;
+    if (model->used > model->peak_used)
+        model->peak_used = model->used;
+    if (end > model->high_water)
+        model->high_water = end;
+}
+
+void model_reset_marks(struct model *model)
+{
+    model->peak_used = model->used;
+    model->high_water = 0;
+    for (size_t i = 0; i < model->block_count; i++)
+        if (model->blocks[i].is_used)
+            model->high_water = model->blocks[i].start + model->blocks[i].count;
+}
+
 static size_t aligned(const struct model *model, size_t granule, size_t alignment)
 {
     while ((granule + model->bias) % alignment)
@@ -67,8 +104,7 @@ static size_t take(struct model *model, size_t i, size_t at, size_t count)
         insert(model, i + 1, (struct model_block){at + count, end - at - count, false});
     if (hole.start < at)
         insert(model, i, (struct model_block){hole.start, at - hole.start, false});
-    if (at + count > model->high_water)
-        model->high_water = at + count;
+    note_used(model, count, at + count);
     return at;
 }
 
@@ -109,6 +145,7 @@ void model_free(struct model *model, size_t start)
 {
     size_t i = index_of(model, start);
     model->blocks[i].is_used = false;
+    model->used -= model->blocks[i].count;
     merge_with_next(model, i);
     if (i > 0)
         merge_with_next(model, i - 1);
@@ -131,19 +168,22 @@ bool model_resize(struct model *model, size_t start, size_t count)
     model->blocks[i].count = count;
     if (count < room)
         insert(model, i + 1, (struct model_block){start + count, room - count, false});
-    if (start + count > model->high_water)
-        model->high_water = start + count;
+    model->used -= before;
+    note_used(model, count, start + count);
     return true;
 }
 
-size_t model_realloc(struct model *model, size_t start, size_t count)
+size_t model_move(struct model *model, size_t start, size_t count)
 {
-    if (model_resize(model, start, count))
-        return start;
     size_t moved = model_alloc(model, count, 1);
     if (moved != MODEL_NONE)
         model_free(model, start);
     return moved;
+}
+
+size_t model_realloc(struct model *model, size_t start, size_t count)
+{
+    return model_resize(model, start, count) ? start : model_move(model, start, count);
 }
 
 void model_print(const struct model *model)

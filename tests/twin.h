@@ -31,6 +31,9 @@ struct twin {
     size_t granule;
     size_t slot_count;
     struct twin_slot *slots;
+    struct ffalloc_stats counts; /* those that are not told by the model's blocks */
+    uint8_t refusals;            /* bit n % 8: whether a growing pool's n-th step is refused */
+    unsigned open_count;
     uint64_t hash;   /* of all offsets so far */
     char fault[160]; /* what differed first; empty: nothing */
 };
@@ -41,14 +44,29 @@ struct twin {
  */
 bool twin_init(struct twin *twin, size_t size, size_t granule, size_t misalignment,
                size_t slot_count);
+
+/* The same of any config, whose hooks are the twin's own. A pool that has an open_unit grows; some
+ * of its steps may be refused, as the bits of `refusals` say. */
+bool twin_init_with(struct twin *twin, size_t size, size_t misalignment, size_t slot_count,
+                    const struct ffalloc_config *config, uint8_t refusals);
 void twin_destroy(struct twin *twin);
 
 /* Each returns false if the core differs from the model; `fault` then says how. */
 bool twin_alloc(struct twin *twin, size_t slot, size_t size, size_t alignment);
-bool twin_calloc(struct twin *twin, size_t slot, size_t size);
+bool twin_calloc(struct twin *twin, size_t slot, size_t count, size_t size);
 bool twin_realloc(struct twin *twin, size_t slot, size_t size);
 bool twin_resize(struct twin *twin, size_t slot, size_t size);
 bool twin_free(struct twin *twin, size_t slot);
+
+/* Finds what lies at a byte of the pool, or beyond it. */
+bool twin_find(struct twin *twin, size_t off);
+
+/* One of the calls that take a block, of a byte of the pool, or beyond it, at which none starts:
+ * it is told and changes nothing. Without effect where one does start. */
+bool twin_misuse(struct twin *twin, size_t off, unsigned which);
+
+/* ffalloc_reset_marks. */
+bool twin_reset(struct twin *twin);
 
 /* ffalloc_check, and the statistics against the model's blocks. */
 bool twin_check(struct twin *twin);
