@@ -333,3 +333,41 @@ Test(grow, blocks_begin_where_they_are_asked_to)
         leave_ground();
     }
 }
+
+/* Holes of 300 granules at the end of a pool, a used one after each, and 4 after the last. */
+static void make_last_holes(struct ffalloc_pool *pool, size_t granules)
+{
+    enum { HOLES = 10 };
+    unsigned char *front = ffalloc_malloc(pool, granules * 1024);
+    cr_assert(front && ffalloc_resize(pool, front, (granules - 4) * 1024));
+    cr_assert(ffalloc_malloc(pool, 4096));
+    cr_assert(stats_of(pool).usable_size == granules * 1024);
+    cr_assert(ffalloc_resize(pool, front, (granules - 3 - HOLES * 301) * 1024));
+    void *holes[HOLES];
+    for (size_t i = 0; i < HOLES; i++) {
+        holes[i] = ffalloc_malloc(pool, 300 * 1024);
+        cr_assert(holes[i] && (i + 1 == HOLES || ffalloc_malloc(pool, 1024)));
+    }
+    for (size_t i = 0; i < HOLES; i++)
+        ffalloc_free(pool, holes[i]);
+}
+
+/* The counts of what an index may be made of are whole units. */
+Test(grow, a_search_reads_nothing_that_is_not_open)
+{
+    size_t most = FFALLOC_SMALL && SIZE_MAX == UINT32_MAX ? 1 << 15 : 1 << 18;
+    for (size_t count = 1 << 12; count <= most; count *= 2) {
+        struct ffalloc_config config = {.granule = 1024, .is_zeroed = true, .open_unit = 4096};
+        struct ffalloc_pool *pool = grow_in((count * 1024 * 9 / 8) & -PAGE, config);
+        make_last_holes(pool, count + 4);
+        ground.blocks_limit = 0;
+        for (size_t alignment = 2048; alignment < (size_t)1 << 24; alignment *= 2) {
+            void *block = ffalloc_aligned_alloc(pool, alignment, 300 * 1024);
+            cr_assert(!block || (uintptr_t)block % alignment == 0);
+            if (block)
+                ffalloc_free(pool, block);
+        }
+        cr_assert(!ffalloc_malloc(pool, 301 * 1024) && ffalloc_check(pool, NULL));
+        leave_ground();
+    }
+}

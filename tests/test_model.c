@@ -150,6 +150,49 @@ Test(model, a_search_over_pages_ends_with_the_last_one)
     }
 }
 
+/* A pool of `granules` that ends in holes of `hole` granules, a used one after each, `tail` after
+ * the last. Asks for so much of a hole, aligned, that most often all are passed over. */
+static void search_the_last_holes(size_t granules, size_t hole, size_t tail)
+{
+    enum { HOLES = 20, SLOTS = 2 * HOLES + 2 };
+    struct twin twin;
+    size_t count = (granules - tail) / (hole + 1);
+    count = count < HOLES ? count : HOLES;
+    size_t front = granules + 1 - tail - count * (hole + 1);
+    cr_assert(twin_init(&twin, ffalloc_pool_size_for(granules, 8), 8, 0, SLOTS));
+    cr_assert(front == 0 || twin_alloc(&twin, 2 * HOLES, front * 8, 0), "%s", twin.fault);
+    for (size_t i = 0; i < count; i++) {
+        cr_assert(twin_alloc(&twin, 2 * i, hole * 8, 0), "%s", twin.fault);
+        cr_assert(twin_alloc(&twin, 2 * i + 1, (i + 1 < count ? 1 : tail) * 8, 0), "%s",
+                  twin.fault);
+    }
+    for (size_t i = 0; i < count; i++)
+        cr_assert(twin_free(&twin, 2 * i), "%s", twin.fault);
+    for (size_t alignment = 16; alignment <= TWIN_ALIGNMENT; alignment *= 2) {
+        size_t slot = 2 * HOLES + 1;
+        cr_assert(twin_alloc(&twin, slot, hole * 8, alignment),
+                  "%zu, holes of %zu, %zu at the end: %s", granules, hole, tail, twin.fault);
+        if (twin.slots[slot].block)
+            cr_assert(twin_free(&twin, slot), "%s", twin.fault);
+    }
+    cr_assert(twin_check(&twin), "%s", twin.fault);
+    twin_destroy(&twin);
+}
+
+/* What lies behind an index's last node may look like more of it. */
+Test(model, a_search_that_passes_the_last_hole_over_ends)
+{
+    static const size_t steps[] = {32, 64, 256, 512, 1024, 2048, 4096, 16384};
+    static const size_t holes[] = {1, 5, 31, 32, 63, 64, 255, 256, 257, 301};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        for (size_t k = 0; k < sizeof holes / sizeof *holes; k++)
+            for (size_t tail = 1; tail < 4; tail++)
+                for (size_t more = 0; more <= tail; more++)
+                    for (size_t granules = steps[i]; granules <= 4 * steps[i]; granules += steps[i])
+                        if (holes[k] + tail < granules && granules + more < MOST_GRANULES)
+                            search_the_last_holes(granules + more, holes[k], tail);
+}
+
 /* Granules of a pool whose leaves are about as many as fill `nodes` nodes of the index, or of the
  * pages of 256 granules. */
 static size_t granules_at_an_edge(uint64_t *state)
@@ -179,3 +222,61 @@ Test(model, pools_at_the_edges_of_nodes_place_as_the_model)
         twin_destroy(&twin);
     }
 }
+
+/* After each of some random calls: what lies at a byte, what is told of a pointer to it, and now
+ * and then the marks anew. */
+static void look_around(struct twin *twin, uint64_t *state)
+{
+    size_t end = (twin->model.high_water + 70) * twin->granule;
+    size_t off = twin_random(state) % end;
+    size_t step = twin_random(state) % 4 ? twin->granule : 1;
+    cr_assert(twin_find(twin, off), "%s", twin->fault);
+    cr_assert(twin_misuse(twin, off / step * step, twin_random(state) % 100), "%s", twin->fault);
+    cr_assert(twin_random(state) % 50 || twin_reset(twin));
+}
+
+Test(model, tells_of_each_byte_what_lies_there)
+{
+    static const size_t sizes[] = {400, 3000, 20000, 150000, 400000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (uint64_t seed = 1; seed <= 10; seed++) {
+            struct twin twin;
+            uint64_t state = seed * 77777;
+            struct ffalloc_config config = {.granule = (size_t)8 << seed % 3,
+                                            .is_zeroed = seed % 2};
+            cr_assert(twin_init_with(&twin, sizes[i], 0, 60, &config, 0));
+            for (uint64_t call = 0; call < 300; call++) {
+                cr_assert(twin_run(&twin, seed * 1000 + call, 5, 5), "%s", twin.fault);
+                look_around(&twin, &state);
+            }
+            twin_destroy(&twin);
+        }
+    }
+}
+
+#if FFALLOC_GROWTH
+
+Test(model, pools_that_grow_and_may_not_place_as_the_model)
+{
+    uint64_t last = 150 * from_environment("FFALLOC_ROUNDS", 3);
+    for (uint64_t seed = 1; seed <= last; seed++) {
+        struct twin twin;
+        uint64_t state = seed * 77777;
+        struct ffalloc_config config = {
+            .granule = (size_t)8 << twin_random(&state) % 4,
+            .is_zeroed = twin_random(&state) % 2,
+            .open_unit = (size_t)64 << twin_random(&state) % 7,
+            .open_step = twin_random(&state) % 20000,
+            .blocks_alignment = seed % 3 ? 0 : (size_t)64 << twin_random(&state) % 8,
+        };
+        uint8_t refusals = (uint8_t)(twin_random(&state) & twin_random(&state));
+        size_t size = 20000 + twin_random(&state) % 400000;
+        size_t misalignment = twin_random(&state) % 100;
+        if (!twin_init_with(&twin, size, misalignment, 80, &config, refusals))
+            continue; /* refused at once */
+        cr_assert(twin_run(&twin, seed, 1500, 50), "seed %" PRIu64 ": %s", seed, twin.fault);
+        twin_destroy(&twin);
+    }
+}
+
+#endif
