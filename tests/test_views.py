@@ -313,6 +313,21 @@ class Gdb(ToolCase):
         self.assertLessEqual(pool["largest_hole_size"], pool["free_size"])
         self.assertLess(core.stat().st_size, 8 << 20)
 
+    def test_they_fit_the_terminal(self):
+        core = self.folder / "core"
+        commands = ("ff heap", "ff map")
+        self.live(f"generate-core-file {core}")
+        for columns in (60, 80, 120):
+            texts = [self.live(f"set width {columns}", *commands),
+                     self.gdb(f"source {GDB_COMMANDS}", *commands, program=CHILDREN / "places", core=[core],
+                              COLUMNS=str(columns)),
+                     self.tool("dump", CHILDREN / "places", core, COLUMNS=str(columns)).stdout]
+            for text in texts:
+                lines = re.findall(r"(?m)^(?:pool at|  (?! )).*", text)
+                widest = max(map(len, lines))
+                self.assertLessEqual(widest, columns, text)
+                self.assertGreater(widest, min(columns, 80) - 20)
+
     def test_the_numbers_are_the_cores_own(self):
         """What Python reads of the header is what the library says of itself."""
         stats = self.stats_of(support.run([CHILDREN / "places"], FFALLOC_STATS="json", FFALLOC_POOL="4M"))

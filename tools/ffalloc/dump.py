@@ -8,6 +8,7 @@ import sys
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
+import terminal_map
 from common import Failure, NO, Parser, USAGE, say
 from pool_image import NotAPool, Pool, pool_in_array, text_lines
 
@@ -220,7 +221,7 @@ def main(arguments):
         if options.json:
             objects.append(object_of(pool, faults, options.blocks))
             continue
-        print("\n".join(text_lines(pool)))
+        print("\n".join(text_lines(pool, terminal_map.columns())))
         for first, count, is_used in pool.walk() if options.blocks else ():
             print(f"  {pool.blocks + first * pool.granule:#x} {count * pool.granule:8} "
                   f"{'used' if is_used else 'free'}")

@@ -13,6 +13,7 @@ import gdb
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
+import terminal_map  # noqa: E402
 from pool_image import NotAPool, Pool, map_lines, pool_in_array, text_lines  # noqa: E402
 
 chosen = None  # the expression of "ff pool"
@@ -71,6 +72,11 @@ def pools():
     return found
 
 
+def columns():
+    """gdb's width, or the terminal's if gdb has none."""
+    return gdb.parameter("width") or terminal_map.columns()
+
+
 class Ff(gdb.Command):
     """The heap of ffalloc: ff heap, ff block ADDRESS, ff check, ff stats, ff map, ff pool."""
 
@@ -98,7 +104,7 @@ class Heap(Sub):
 
     def run(self, argument):
         for pool in pools():
-            print("\n".join(text_lines(pool)))
+            print("\n".join(text_lines(pool, columns())))
             for first, count, is_used in pool.walk() if "-v" in argument else ():
                 print(f"  {pool.blocks + first * pool.granule:#x} {count * pool.granule:8} "
                       f"{'used' if is_used else 'free'}")
@@ -111,7 +117,7 @@ class Map(Sub):
 
     def run(self, argument):
         for pool in pools():
-            print("\n".join(map_lines(pool)))
+            print("\n".join(map_lines(pool, columns())))
 
 
 class Stats(Sub):

@@ -2,16 +2,15 @@
 """ffalloc map: the pool at one moment, in the terminal, and over its whole life, as a picture."""
 
 import json
-import shutil
 import sys
 import textwrap
 
+import terminal_map
 from common import Parser, cells, has_blocks, has_colour, number, person, say, site_name, survey
+from terminal_map import ASCII, LINES, legend, line_cells, line_of
 
-MOST_LINE_CELLS, LINES = 64, 16
-ADDRESS_WIDTH = 9  # up to 64 GiB, and a blank
+ADDRESS_WIDTH = 12  # hexadecimal digits of the largest pool, and a blank
 BLOCKS = " ░▒▓█"
-ASCII = ".-+*#"
 
 
 def parse(arguments):
@@ -33,34 +32,20 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def shade(used, characters):
-    """A cell's character: empty and full are exact, the three between are thirds."""
-    if used in (0, 255):
-        return characters[-1 if used else 0]
-    return characters[1 + min(2, used * 3 // 255)]
-
-
-def line_cells(columns):
-    """The cells of a line in a terminal: a round number of them."""
-    return max(8, min(MOST_LINE_CELLS, (columns - ADDRESS_WIDTH) // 8 * 8))
-
-
 def print_map(data, characters, is_coloured, columns):
     used, _, _ = cells(data["now"], data["rows"])
     moment = data["moment"]
     width = len(f"{data['usable']:x}")
-    count = line_cells(columns)
+    count = line_cells(columns, ADDRESS_WIDTH)
     for first in range(0, data["rows"], count):
-        line = "".join(shade(cell, characters) for cell in used[first:first + count])
+        line = line_of(used[first:first + count], characters)
         if is_coloured:
             line = f"\33[36m{line}\33[0m"
         print(f"{first * data['row_bytes']:0{width}x} {line}")
     free = data["usable"] - moment["used"]
     for text in (
         f"event {moment['event']} of {data['events']}, {moment['time'] / 1e6:.3f} s; "
-        f"a character is {person(data['row_bytes'])}: "
-        f"{characters[-1]} used, {''.join(characters[1:-1])} in part, "
-        f"{'blank' if characters[0] == ' ' else characters[0]} free",
+        f"a character is {person(data['row_bytes'])}: {legend(characters)}",
         f"{number(moment['used'], 'byte')} used in {number(moment['blocks'], 'block')}, {number(free)} free in "
         f"{number(moment['holes'], 'hole')}, the largest {number(moment['largest_hole'])}; "
         f"high-water mark {number(moment['mark'])}",
@@ -97,8 +82,8 @@ def main(arguments):
                 if path != "-":
                     say(f"{path}: {data['events']} events by {person(data['usable'])}")
         return 0
-    columns = shutil.get_terminal_size().columns
-    data = survey(options.trace, columns=1, rows=LINES * line_cells(columns), **chosen)
+    columns = terminal_map.columns()
+    data = survey(options.trace, columns=1, rows=LINES * line_cells(columns, ADDRESS_WIDTH), **chosen)
     if options.json:
         print_moment(data)
         return 0

@@ -6,6 +6,9 @@ compares it with the library's. Nothing is believed: what contradicts itself is 
 """
 
 import struct
+import textwrap
+
+from terminal_map import ASCII, LINES, legend, line_cells, line_of
 
 WORD, U8, U32 = "word", "u8", "u32"
 FIELDS = (
@@ -198,27 +201,34 @@ def plural(count):
     return "s" * (count != 1)
 
 
-def text_lines(pool, characters=".-+*#", most_cells=1024):
-    """What people read of a pool: its numbers and its map."""
+def text_lines(pool, columns):
+    """What people read of a pool in a terminal so wide: its numbers and its map."""
     stats = pool.stats()
-    yield (f"pool at {pool.address:#x}: {stats['usable_size']} {pool.extent} from {pool.blocks:#x}, "
-           f"granule {pool.granule}")
-    yield (f"  {stats['used_size']} used in {stats['block_count']} block{plural(stats['block_count'])}, {stats['free_size']} free "
-           f"in {stats['hole_count']} hole{plural(stats['hole_count'])}, the largest {stats['largest_hole_size']}")
-    yield (f"  peak use {stats['peak_used_size']}, high-water mark {stats['high_water_size']}; "
-           f"{stats['alloc_count']} requests served, {stats['failed_count']} failed, "
-           f"{stats['free_count']} frees")
-    yield from map_lines(pool, characters, most_cells)
+    numbers = (
+        f"{stats['used_size']} used in {stats['block_count']} block{plural(stats['block_count'])}, "
+        f"{stats['free_size']} free in {stats['hole_count']} hole{plural(stats['hole_count'])}, "
+        f"the largest {stats['largest_hole_size']}",
+        f"peak use {stats['peak_used_size']}, high-water mark {stats['high_water_size']}; "
+        f"{stats['alloc_count']} requests served, {stats['failed_count']} failed, "
+        f"{stats['free_count']} frees",
+    )
+    yield from wrap(f"pool at {pool.address:#x}: {stats['usable_size']} {pool.extent} "
+                    f"from {pool.blocks:#x}, granule {pool.granule}", columns, first="")
+    for text in numbers:
+        yield from wrap(text, columns)
+    yield from map_lines(pool, columns)
 
 
-def map_lines(pool, characters=".-+*#", most_cells=1024):
-    used, row_size = pool.rows(most_cells)
+def wrap(text, columns, first="  "):
+    return textwrap.wrap(text, columns, initial_indent=first, subsequent_indent="  ")
+
+
+def map_lines(pool, columns):
+    width = len(f"  {pool.blocks + pool.usable_size:#x} ")
+    count = line_cells(columns, width)
+    used, row_size = pool.rows(LINES * count)
     # What lies above the mark was never used: one line stands for all of it.
     end = min(len(used), pool.high_water * pool.granule // row_size + 1)
-    for first in range(0, end, 64):
-        cells = used[first:min(first + 64, len(used))]
-        line = "".join(characters[-1] if cell == 255 else characters[0] if cell == 0
-                       else characters[1 + min(2, cell * 3 // 255)] for cell in cells)
-        yield f"  {pool.blocks + first * row_size:#x} {line}"
-    yield (f"  a character is {row_size} bytes: {characters[-1]} used, "
-           f"{''.join(characters[1:-1])} in part, {characters[0]} free")
+    for first in range(0, end, count):
+        yield f"  {pool.blocks + first * row_size:#x} {line_of(used[first:first + count], ASCII)}"
+    yield from wrap(f"a character is {row_size} bytes: {legend(ASCII)}", columns)
