@@ -161,17 +161,17 @@ class Threads(ToolCase):
 class Exec(ToolCase):
     """What a process called before it became another program is kept."""
 
-    def compiled(self):
+    def compiled(self, calls=50):
         source, program = self.folder / "exec.c", self.folder / "exec"
-        source.write_text("""
+        source.write_text(f"""
             #include <stdlib.h>
             #include <unistd.h>
             int main(int count, char **words)
-            {
-                for (int i = 0; i < 50; i++) free(malloc(i + 1));
+            {{
+                for (int i = 0; i < {calls}; i++) free(malloc(i * 7919 % 1000));
                 if (count > 1) execv(words[1], words + 1);
                 return 3;
-            }""")
+            }}""")
         subprocess.run([need("gcc"), "-w", "-O0", "-fno-builtin", source, "-o", program], check=True)
         return program
 
@@ -201,13 +201,22 @@ class Exec(ToolCase):
             self.assertEqual(self.events_of(trace), 100)
 
     def test_says_what_a_pipe_cannot_keep(self):
-        program = self.compiled()
-        done = subprocess.run([BUILD / "ffalloc", "record", "-o", "-", "--", program, program],
-                              capture_output=True)
-        content = done.stdout
-        self.assertIn(b"100 events before that are dropped", done.stderr)
-        (self.folder / "trace").write_bytes(content)
-        self.assertEqual(self.events_of(self.folder / "trace"), 100)
+        """The one trace is of the last program, however long that of the first has become; and who
+        reads a named pipe is not left behind with half of it."""
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        for calls in (50, 50000):
+            program = self.compiled(calls)
+            for output in ("-", pipe):
+                words = [BUILD / "ffalloc", "record", "-o", output, "--", program, program]
+                reader = subprocess.Popen(["cat", pipe if output == pipe else "-"], stdin=subprocess.PIPE,
+                                          stdout=subprocess.PIPE)
+                self.addCleanup(reader.kill)
+                done = subprocess.run(words, stdout=reader.stdin, stderr=subprocess.PIPE, timeout=60)
+                content = reader.communicate(timeout=60)[0]
+                self.assertIn(f"{2 * calls} events before that are dropped", done.stderr.decode())
+                (self.folder / "trace").write_bytes(content)
+                self.assertEqual(self.events_of(self.folder / "trace"), 2 * calls)
 
 
 class Names(ToolCase):
@@ -352,14 +361,32 @@ class Streams(ToolCase):
         trace.write_bytes(content)
         self.assertFalse(pathlib.Path("-").exists())
         self.assertEqual(self.object("replay", "--json", trace)["as_recorded"], "yes")
-        for words in (["size", "--json", "-"], ["replay", "--json", "-"], ["events", "csv", "-"]):
-            done = subprocess.run([BUILD / "ffalloc", *words], input=content, capture_output=True)
-            file = subprocess.run([BUILD / "ffalloc", *words[:-1], trace], capture_output=True)
-            self.assertEqual(done.stdout.decode().replace('"-"', f'"{trace}"'), file.stdout.decode())
         with open(trace, "wb") as file:
             subprocess.run([BUILD / "ffalloc", "record", "-o", "-", "--", PLACES], stdout=file,
                            stderr=subprocess.DEVNULL, check=True)
         self.assertEqual(self.object("replay", "--json", trace)["as_recorded"], "yes")
+
+    def test_are_read_as_files_are(self):
+        """By every command, also one that reads a trace of aligned requests several times."""
+        trace, pipe = self.record(PLACES), self.folder / "pipe"
+        os.mkfifo(pipe)
+        exports = [["export", "-o", "-", "--format", kind]
+                   for kind in ("massif", "heaptrack", "pprof", "chrome", "json", "csv")]
+        for words in (["size", "--json"], ["replay", "--json"], ["events", "csv"], ["data"], ["map"],
+                      ["map", "--json"], ["map", "--svg", "-"], ["report", "-o", "-"], *exports):
+            with self.subTest(words):
+                of_file = self.output_of(words, trace)
+                of_input = self.output_of(words, "-", input=trace.read_bytes())
+                with subprocess.Popen(["cp", trace, pipe]):
+                    of_pipe = self.output_of(words, pipe)
+                self.assertEqual(of_input, of_file)
+                self.assertEqual(of_pipe, of_file)
+
+    def output_of(self, words, trace, **settings):
+        """What a command prints, with one name for every trace."""
+        done = subprocess.run([BUILD / "ffalloc", *words, trace], capture_output=True, timeout=60, **settings)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        return done.stdout.replace(f'"{trace}"'.encode(), b'"-"')
 
     def test_that_are_closed_leave_nothing_behind(self):
         before = self.folders()

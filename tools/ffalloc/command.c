@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +130,16 @@ void *grow(void *block, size_t *count, size_t needed, size_t size)
         die(STATUS_FAILED, "out of memory");
     memset((char *)block + before * size, 0, (*count - before) * size);
     return block;
+}
+
+int temporary_file(void)
+{
+    FILE *file = tmpfile();
+    if (!file)
+        return -1;
+    int descriptor = fcntl(fileno(file), F_DUPFD_CLOEXEC, 0);
+    fclose(file);
+    return descriptor;
 }
 
 /* The folder of this command's file. */

@@ -46,6 +46,9 @@ const char *person(uint64_t size);
 void *allocate(size_t size); /* zeroed; ends if there is no memory */
 void *grow(void *block, size_t *count, size_t needed, size_t size);
 
+/* A file without a name, which is gone when it is closed; -1 and errno if none can be made. */
+int temporary_file(void);
+
 /* The library's name at run time; without the number, it comes with the headers. */
 #define PRELOAD_LIBRARY "libffalloc.so.0"
 

@@ -3,9 +3,13 @@
 gathers (survey.h says what it is)."""
 
 import argparse
+import contextlib
+import functools
 import json
 import locale
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -46,9 +50,26 @@ def command():
     return sys.argv[1]
 
 
-def run_command(*words, output=subprocess.PIPE, talk=None):
-    """Runs a command of ffalloc; what it says has been said, its failure is ours."""
-    done = subprocess.run([command(), *map(str, words)], stdout=output, stderr=talk)
+@functools.cache
+def kept(trace):
+    """A trace that comes by a pipe, "-" being standard input, as a file that can be read again."""
+    with contextlib.ExitStack() as stack:
+        pipe = sys.stdin.buffer if trace == "-" else stack.enter_context(open(trace, "rb"))
+        if pipe.seekable():
+            return open(os.dup(pipe.fileno()), "rb")
+        file = tempfile.TemporaryFile()
+        shutil.copyfileobj(pipe, file)
+        file.flush()
+        return file
+
+
+def run_command(*words, trace, output=subprocess.PIPE, talk=None):
+    """Runs a command of ffalloc on a trace; what it says has been said, its failure is ours."""
+    file = kept(trace) if trace == "-" or stat.S_ISFIFO(os.stat(trace).st_mode) else None
+    if file:
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+    done = subprocess.run([command(), *map(str, words), "-" if file else trace], stdin=file,
+                          stdout=output, stderr=talk)
     if done.returncode != 0:
         raise Failure(status=done.returncode if done.returncode > 0 else FAILED)
     return done.stdout
@@ -57,11 +78,11 @@ def run_command(*words, output=subprocess.PIPE, talk=None):
 def survey(trace, **options):
     """The data of a trace; options as those of ffalloc data, None is left out."""
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    data = json.loads(run_command("data", *words, "--", trace))
+    data = json.loads(run_command("data", *words, "--", trace=trace))
     if data["has_aligned"] and not options.get("pool"):
         granule = f"--granule={data['granule']}"
         data["min_pool"] = json.loads(run_command(
-            "size", "--json", granule, "--", trace, talk=subprocess.DEVNULL))["min_pool"]
+            "size", "--json", granule, "--", trace=trace, talk=subprocess.DEVNULL))["min_pool"]
     data["site_by_number"] = {site["number"]: site for site in data["sites"]}
     return data
 

@@ -200,7 +200,7 @@ def stream(kind):
 
     def write(trace, output):
         with tempfile.TemporaryFile() as file:
-            run_command("events", kind, trace, output=file)
+            run_command("events", kind, trace=trace, output=file)
             file.seek(0)
             content = file.read()
         write_file(output, gzip.compress(content, 1) if output.endswith(".gz") else content)

@@ -142,25 +142,32 @@ static bool read_header(struct trace *trace)
     return trace->version > 0 || refuse(trace, "is no trace of ffalloc");
 }
 
-/* Standard input, which is read as often as need be: what comes by a pipe is kept in a file. */
-static int open_input(void)
+/* A copy of what can be read once only. Closes the original; -1 and errno if it cannot be kept. */
+static int keep(int pipe)
 {
     char bytes[1 << 16];
-    ssize_t length;
-    if (lseek(0, 0, SEEK_CUR) >= 0 || errno != ESPIPE)
-        return dup(0);
-    FILE *file = tmpfile();
-    if (!file)
-        return -1;
-    while ((length = read(0, bytes, sizeof bytes)) > 0)
-        if (fwrite(bytes, 1, (size_t)length, file) != (size_t)length)
+    ssize_t length = 0;
+    int descriptor = temporary_file();
+    while (descriptor >= 0 && (length = read(pipe, bytes, sizeof bytes)) > 0)
+        if (write(descriptor, bytes, (size_t)length) != length)
             break;
-    bool is_read = length == 0 && fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0;
-    int descriptor = is_read ? dup(fileno(file)) : -1;
+    bool is_kept = descriptor >= 0 && length == 0 && lseek(descriptor, 0, SEEK_SET) == 0;
     int saved = errno;
-    fclose(file);
+    close(pipe);
+    if (is_kept)
+        return descriptor;
+    if (descriptor >= 0)
+        close(descriptor);
     errno = saved;
-    return descriptor;
+    return -1;
+}
+
+/* A trace is read as often as need be. "-" is standard input. */
+static int open_input(const char *path)
+{
+    int input = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
+    bool is_pipe = input >= 0 && lseek(input, 0, SEEK_CUR) < 0 && errno == ESPIPE;
+    return is_pipe ? keep(input) : input;
 }
 
 struct trace *trace_open(const char *path)
@@ -172,7 +179,7 @@ struct trace *trace_open(const char *path)
     reader->input = allocate(INPUT_SIZE);
     reader->output = allocate(OUTPUT_SIZE);
     reader->stream = ZSTD_createDStream();
-    reader->descriptor = strcmp(path, "-") == 0 ? open_input() : open(path, O_RDONLY | O_CLOEXEC);
+    reader->descriptor = open_input(path);
     trace->stacks = allocate(sizeof *trace->stacks);
     trace->stack_count = 1;
     struct stat status;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@
 struct session {
     struct launch launch;
     const char *output;
+    int special; /* what has that name and is no regular file, open; -1 */
     char **command;
     char folder[PATH_MAX];
     int watch;
@@ -227,7 +229,7 @@ static void add_ring(struct session *session, const char *name)
         drop_recorder(session, earlier);
     }
     char *trace = trace_path(session, process);
-    recorded.recorder = recorder_open(ring, trace, session->command);
+    recorded.recorder = recorder_open(ring, trace, session->special, session->command);
     free(trace);
     if (!recorded.recorder) {
         ring->is_unwanted = 1;
@@ -331,12 +333,28 @@ static int end_session(struct session *session)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* Opens a pipe, or whatever has the output's name and is no regular file: it stays open until the
+ * last trace is whole, or who reads it would take the program's first exec for the end. */
+static void open_special(struct session *session)
+{
+    struct stat status;
+    session->special = -1;
+    if (is_output(session) && isatty(1))
+        die(STATUS_USAGE, "record: standard output is a terminal: -o - writes a trace there");
+    bool is_special = stat(session->output, &status) == 0 && !S_ISREG(status.st_mode);
+    if (is_output(session))
+        session->special = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    else if (is_special)
+        session->special = open(session->output, O_WRONLY | O_CLOEXEC);
+    if (session->special < 0 && (is_special || is_output(session)))
+        die(STATUS_FAILED, "%s cannot be written: %s",
+            is_output(session) ? "standard output" : session->output, strerror(errno));
+}
+
 /* Whether the trace can be written is found out before the program runs, not after. */
 static void check_output(const struct session *session)
 {
-    if (is_output(session) && isatty(1))
-        die(STATUS_USAGE, "record: standard output is a terminal: -o - writes a trace there");
-    if (is_output(session))
+    if (session->special >= 0)
         return;
     char *path = trace_path(session, 0);
     char *slash = strrchr(path, '/');
@@ -353,6 +371,7 @@ static void check_output(const struct session *session)
 static int record(struct session *session)
 {
     const char *path = launch_find(session->command[0]);
+    open_special(session);
     check_output(session);
     make_folder(session);
     session->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);

@@ -104,7 +104,8 @@ static void write_maps(struct recorder *recorder)
     free(text);
 }
 
-struct recorder *recorder_open(struct ring *ring, const char *trace_path, char **command)
+struct recorder *recorder_open(struct ring *ring, const char *trace_path, int special,
+                               char **command)
 {
     struct recorder *recorder = allocate(sizeof *recorder);
     recorder->ring = ring;
@@ -122,7 +123,7 @@ struct recorder *recorder_open(struct ring *ring, const char *trace_path, char *
         free(recorder);
         return NULL;
     }
-    recorder->writer = trace_create(trace_path);
+    recorder->writer = trace_create(trace_path, special);
     if (!recorder->writer) {
         say("%s cannot be written: %s", trace_path, strerror(errno));
         munmap(recorder->ids, recorder->ids_size);

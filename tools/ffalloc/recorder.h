@@ -14,9 +14,10 @@ struct recorder;
 struct ring *ring_open(const char *path);
 void ring_close(struct ring *ring);
 
-/* Begins a trace of the ring's process, which it writes to `trace_path`; NULL, having said why,
- * if that cannot be written. `command` is what was asked to be recorded. The ring is its own. */
-struct recorder *recorder_open(struct ring *ring, const char *trace_path, char **command);
+/* Begins a trace of the ring's process, which it writes as trace_create says; NULL, having said
+ * why, if it cannot. `command` is what was asked to be recorded. The ring is its own. */
+struct recorder *recorder_open(struct ring *ring, const char *trace_path, int special,
+                               char **command);
 
 /* Takes what the process has written; returns whether that was anything. */
 bool recorder_drain(struct recorder *recorder);
@@ -32,8 +33,8 @@ struct ending {
 bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet);
 
 /* Finishes the trace of a process that has become another program, under a name of its own, and
- * says so; as recorder_finish otherwise. What is no regular file has one trace only: then it says
- * that this one is dropped. Without an event there is no trace. */
+ * says so; as recorder_finish otherwise. What is no regular file has one trace only, so this one is
+ * dropped, which it says. Without an event there is no trace. */
 bool recorder_finish_as(struct recorder *recorder, const char *trace_path, bool is_quiet);
 
 unsigned recorder_process(const struct recorder *recorder);

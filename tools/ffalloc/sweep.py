@@ -71,7 +71,7 @@ def requests(options):
         if done.returncode < 0 or done.returncode > 128:
             raise Failure(f"{options.program[0]} ends with status {done.returncode} "
                           "even if no request fails")
-        text = run_command("events", "csv", trace).decode(errors="replace")
+        text = run_command("events", "csv", trace=trace).decode(errors="replace")
     calls = csv.DictReader(io.StringIO(text))
     return [call["site"] for call in calls if call["call"] != "free"], done.returncode
 

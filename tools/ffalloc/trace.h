@@ -96,14 +96,15 @@ const char *trace_op_name(unsigned op);
 /* Writing. The file has its final name only after trace_finish. */
 struct trace_writer;
 
-/* At `path`, "-" being standard output. NULL if the file cannot be made: errno says why. */
-struct trace_writer *trace_create(const char *path);
+/* At `path`; or to `special`, unless that is -1: a descriptor of what is no regular file, to which
+ * the trace goes when it is whole. NULL if no file can be made: errno says why. */
+struct trace_writer *trace_create(const char *path, int special);
 void trace_write_event(struct trace_writer *writer, const struct trace_event *event);
 void trace_write_text(struct trace_writer *writer, enum trace_op op, const char *text,
                       size_t length);
 void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint64_t *frames,
                        size_t count);
-/* Writes out what there is so far, if to a regular file: of others nobody reads a part. */
+/* Writes out what there is so far. */
 void trace_flush(struct trace_writer *writer);
 /* Gives the file another final name; false if it is no regular file, which keeps its own. */
 bool trace_rename(struct trace_writer *writer, const char *path);

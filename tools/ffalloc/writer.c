@@ -22,9 +22,10 @@
 
 struct trace_writer {
     char *path;
-    char *unfinished_path; /* the same as `path` for what is no regular file, as a pipe */
+    char *unfinished_path; /* NULL: the file has no name, and its content goes to `special` */
     int descriptor;
-    int error; /* errno of the first failure, 0 */
+    int special; /* a pipe, say, which is the caller's; -1: `path` is a regular file */
+    int error;   /* errno of the first failure, 0 */
     ZSTD_CStream *stream;
     unsigned char *input;
     size_t input_size;
@@ -32,18 +33,19 @@ struct trace_writer {
     int64_t size;
 };
 
-static void write_all(struct trace_writer *writer, const unsigned char *bytes, size_t size)
+/* Returns errno, 0 if all was written. */
+static int write_all(int descriptor, const unsigned char *bytes, size_t size)
 {
-    while (size > 0 && !writer->error) {
-        ssize_t written = write(writer->descriptor, bytes, size);
+    while (size > 0) {
+        ssize_t written = write(descriptor, bytes, size);
         if (written < 0 && errno != EINTR)
-            writer->error = errno;
+            return errno;
         if (written <= 0)
             continue;
         bytes += written;
         size -= (size_t)written;
-        writer->size += written;
     }
+    return 0;
 }
 
 static void flush(struct trace_writer *writer, ZSTD_EndDirective directive)
@@ -57,7 +59,9 @@ static void flush(struct trace_writer *writer, ZSTD_EndDirective directive)
             writer->error = ENOMEM;
             break;
         }
-        write_all(writer, writer->output, out.pos);
+        if (!writer->error)
+            writer->error = write_all(writer->descriptor, writer->output, out.pos);
+        writer->size += writer->error ? 0 : (int64_t)out.pos;
     } while (!writer->error && (left != 0 || in.pos < in.size));
     writer->input_size = 0;
 }
@@ -84,21 +88,27 @@ char *trace_unfinished(const char *path)
     return unfinished;
 }
 
-struct trace_writer *trace_create(const char *path)
+static void forget(struct trace_writer *writer)
+{
+    free(writer->path);
+    free(writer->unfinished_path);
+    free(writer);
+}
+
+struct trace_writer *trace_create(const char *path, int special)
 {
     struct trace_writer *writer = allocate(sizeof *writer);
-    struct stat status;
-    bool is_output = strcmp(path, "-") == 0;
-    bool is_special = is_output || (stat(path, &status) == 0 && !S_ISREG(status.st_mode));
     writer->path = strdup(path);
-    writer->unfinished_path = is_special ? strdup(path) : trace_unfinished(path);
-    int flags = O_WRONLY | O_CLOEXEC | (is_special ? 0 : O_CREAT | O_TRUNC);
-    writer->descriptor =
-        is_output ? fcntl(1, F_DUPFD_CLOEXEC, 3) : open(writer->unfinished_path, flags, 0666);
+    writer->special = special;
+    if (special < 0) {
+        writer->unfinished_path = trace_unfinished(path);
+        writer->descriptor =
+            open(writer->unfinished_path, O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
+    } else {
+        writer->descriptor = temporary_file();
+    }
     if (writer->descriptor < 0) {
-        free(writer->path);
-        free(writer->unfinished_path);
-        free(writer);
+        forget(writer);
         return NULL;
     }
     writer->input = allocate(INPUT_SIZE);
@@ -152,30 +162,38 @@ void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint6
 
 void trace_flush(struct trace_writer *writer)
 {
-    if (strcmp(writer->path, writer->unfinished_path) != 0)
-        flush(writer, ZSTD_e_flush);
+    flush(writer, ZSTD_e_flush);
+}
+
+/* Hands the whole trace to what is no regular file. */
+static void pass_on(struct trace_writer *writer)
+{
+    ssize_t length = 0;
+    if (!writer->error && lseek(writer->descriptor, 0, SEEK_SET) != 0)
+        writer->error = errno;
+    while (!writer->error && (length = read(writer->descriptor, writer->input, INPUT_SIZE)) > 0)
+        writer->error = write_all(writer->special, writer->input, (size_t)length);
+    if (length < 0)
+        writer->error = errno;
 }
 
 static int64_t end(struct trace_writer *writer)
 {
     int error = writer->error;
     int64_t size = writer->size;
-    bool is_special = strcmp(writer->path, writer->unfinished_path) == 0;
-    if (error && !is_special && (size == 0 || error == ECANCELED))
+    if (error && writer->unfinished_path && (size == 0 || error == ECANCELED))
         unlink(writer->unfinished_path);
     ZSTD_freeCStream(writer->stream);
     free(writer->input);
     free(writer->output);
-    free(writer->path);
-    free(writer->unfinished_path);
-    free(writer);
+    forget(writer);
     errno = error;
     return error ? -1 : size;
 }
 
 bool trace_rename(struct trace_writer *writer, const char *path)
 {
-    if (strcmp(writer->path, writer->unfinished_path) == 0)
+    if (!writer->unfinished_path)
         return false;
     free(writer->path);
     writer->path = strdup(path);
@@ -185,9 +203,11 @@ bool trace_rename(struct trace_writer *writer, const char *path)
 int64_t trace_finish(struct trace_writer *writer)
 {
     flush(writer, ZSTD_e_end);
+    if (!writer->unfinished_path)
+        pass_on(writer);
     if (close(writer->descriptor) != 0 && !writer->error)
         writer->error = errno;
-    if (!writer->error && strcmp(writer->path, writer->unfinished_path) != 0 &&
+    if (!writer->error && writer->unfinished_path &&
         rename(writer->unfinished_path, writer->path) != 0)
         writer->error = errno;
     return end(writer);
