@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "sound.h"
 #include "twin.h"
 #include "unit.h"
 
@@ -100,26 +101,31 @@ Test(desktop, large_holes_are_found_by_their_exact_size)
 /* Of more granules than a page's word counts (large.h). */
 Test(desktop, holes_of_gigabytes_are_found_by_their_exact_size)
 {
-    static const size_t sizes[] = {5, 7, 6, 8};
-    size_t size = 30 * GIB;
+    static const size_t sizes[] = {5, 7, 6, 8, 17, 9};
+    enum { COUNT = sizeof sizes / sizeof *sizes };
+    size_t size = 54 * GIB;
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     cr_assert(memory != MAP_FAILED);
-    struct ffalloc_config config = {.granule = 8, .is_zeroed = true};
+    struct ffalloc_config config = {.granule = GRANULE, .is_zeroed = true};
     struct ffalloc_pool *pool = ffalloc_init_with(memory, size, &config);
-    void *blocks[4];
-    for (size_t i = 0; i < 4; i++) {
+    void *blocks[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
         blocks[i] = ffalloc_malloc(pool, sizes[i] * GIB);
         cr_assert(blocks[i] && ffalloc_malloc(pool, 1));
     }
-    for (size_t i = 0; i < 4; i++)
+    cr_assert(ffalloc_malloc(pool, stats_of(pool).largest_hole_size));
+    for (size_t i = 0; i < COUNT; i++)
         ffalloc_free(pool, blocks[i]);
-    static const size_t lowest[] = {0, 1, 1, 3}; /* of more than 4, 5, 6, 7 GiB */
-    for (size_t i = 0; i < 4; i++) {
-        void *block = ffalloc_malloc(pool, (4 + i) * GIB + 1);
-        cr_assert(block == blocks[lowest[i]], "more than %zu GiB", 4 + i);
+    for (size_t more_than = 4; more_than < 17; more_than++) {
+        size_t lowest = 0;
+        while (sizes[lowest] <= more_than)
+            lowest++;
+        void *block = ffalloc_malloc(pool, more_than * GIB + 1);
+        cr_assert(block == blocks[lowest], "more than %zu GiB", more_than);
         ffalloc_free(pool, block);
     }
+    cr_assert(!ffalloc_malloc(pool, 17 * GIB + 1));
     munmap(memory, size);
 }
 
