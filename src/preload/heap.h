@@ -344,8 +344,10 @@ void heap_check_size(const char *call, const void *block, size_t size);
 /* FFALLOC_CHECK: counts a call, and verifies the shard's invariants if it is one of the Nth. */
 void heap_check(struct shard *shard);
 
-/* report.c */
+/* message.c: one line on standard error. */
 void heap_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* report.c */
 void heap_open_report(void);
 void heap_report(void);
 
@@ -353,8 +355,8 @@ void heap_report(void);
 #define REPORT_SIZE 2048
 void heap_report_text(char *text);
 
-/* Adds up the statistics of all shards in use; largest and smallest over all. Pools that grow are
- * taken to end at their high-water marks. Returns how many shards there are. */
+/* stats.c: adds up the statistics of all shards in use; largest and smallest over all. Pools that
+ * grow are taken to end at their high-water marks. Returns how many shards there are. */
 unsigned heap_stats(struct ffalloc_stats *total);
 
 #endif
