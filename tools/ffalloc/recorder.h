@@ -7,12 +7,9 @@
 #include <stdint.h>
 
 #include "ring.h"
+#include "trace_notes.h"
 
 struct recorder;
-
-/* Opens the ring at `path`, and removes it: both sides have it mapped. NULL if it is none. */
-struct ring *ring_open(const char *path);
-void ring_close(struct ring *ring);
 
 /* Begins a trace of the ring's process, which it writes as trace_create says; NULL, having said
  * why, if it cannot. `command` is what was asked to be recorded. The ring is its own. */
@@ -21,12 +18,6 @@ struct recorder *recorder_open(struct ring *ring, const char *trace_path, int sp
 
 /* Takes what the process has written; returns whether that was anything. */
 bool recorder_drain(struct recorder *recorder);
-
-/* How the process ended. */
-struct ending {
-    bool is_known;
-    int status; /* of waitpid */
-};
 
 /* Finishes the trace and says what was recorded, unless quiet; false, having said so, if it cannot
  * be written. */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* A recording: the program that runs, and a trace of each process that is wanted. */
+#ifndef FFALLOC_TOOLS_SESSION_H
+#define FFALLOC_TOOLS_SESSION_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "launch.h"
+#include "record_output.h"
+#include "recorder.h"
+
+#define SESSION_RECORDERS_MOST 1024
+
+/* The caller fills in what is asked for; the rest is 0. */
+struct session {
+    struct launch launch;
+    struct record_output output; /* its name */
+    char **command;
+    bool is_quiet; /* nothing is said of what was recorded */
+
+    const char *folder; /* of the rings */
+    int watch;
+    pid_t child;
+    bool has_ended; /* the child */
+    struct ending ending;
+    struct recorded {
+        struct recorder *recorder;
+        int process;          /* a pidfd; -1: it has ended */
+        unsigned image_count; /* programs that the process was before, by exec */
+    } recorded[SESSION_RECORDERS_MOST];
+    unsigned count;
+    unsigned trace_count;   /* written or being written */
+    unsigned ignored_count; /* processes that were not wanted */
+    bool has_failed;        /* a trace could not be written */
+};
+
+/* Runs the command and writes its traces; returns the status to end with. */
+int session_record(struct session *session);
+
+#endif
