@@ -211,6 +211,20 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
+static void nap(double seconds)
+{
+    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)}, NULL);
+}
+
+static uint64_t calls_so_far(unsigned count)
+{
+    uint64_t calls = 0;
+    for (unsigned i = 0; i < count; i++)
+        calls += workers[i].call_count;
+    return calls;
+}
+
+/* For so many seconds, and as often longer as none of the threads has come to a call. */
 int main(int argc, char **argv)
 {
     static const struct {
@@ -235,16 +249,15 @@ int main(int argc, char **argv)
         double begin = now();
         for (unsigned i = 0; i < count; i++)
             start(&workers[i], modes[mode].placement, i % 2 ? modes[mode].odd : modes[mode].even);
-        nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (long)seconds) * 1e9)},
-                  NULL);
-        uint64_t calls = 0;
-        for (unsigned i = 0; i < count; i++)
-            calls += workers[i].call_count;
+        uint64_t calls;
+        do
+            nap(seconds);
+        while ((calls = calls_so_far(count)) == 0);
         double taken = now() - begin;
         is_over = true;
         for (unsigned i = 0; i < count; i++)
             pthread_join(workers[i].thread, NULL);
-        printf("%.3f\n", (double)calls / taken * 1e-6);
+        printf("%.6f\n", (double)calls / taken * 1e-6);
         return 0;
     }
     fputs("usage: threads MODE THREADS SECONDS (threads.c has the modes)\n", stderr);

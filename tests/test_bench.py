@@ -87,7 +87,7 @@ class Bench(unittest.TestCase):
         placed = ("pipeline-apart", "pipeline-together") if len(os.sched_getaffinity(0)) > 1 else ()
         for mode in ("independent", "server", "pipeline", *placed, "short-lived"):
             with self.subTest(mode):
-                self.assertGreater(self.numbers("threads", mode, 2, 0.05)[0], 0)
+                self.assertGreater(self.numbers("threads", mode, 2, 0.0001)[0], 0)
 
 
 if __name__ == "__main__":
