@@ -10,6 +10,7 @@ import signal
 import stat
 import struct
 import subprocess
+import sys
 import time
 import unittest
 
@@ -358,32 +359,52 @@ class BadTraces(ToolCase):
     def test_a_newer_version(self):
         self.assert_refused(struct.pack("<4sIQ", b"FTRC", 3, 0), "newer")
 
+    LINE = r"is truncated: this is of its first \d+ events"
+
+    def count_of_cut(self, trace):
+        """How many events are left of a trace that is cut off, as every command says."""
+        done = self.tool("size", "--json", trace)
+        self.assert_one_line(done, self.LINE)
+        size = json.loads(done.stdout)
+        self.assertFalse(size["is_exact"])
+        self.assertIn(f"its first {size['events']} events", done.stderr)
+        for command in (["replay"], ["map"], ["map", "--svg", "-"], ["report", "-o", "-"],
+                        ["export", "--format=csv", "-o", "-"], ["export", "--format=pprof", "-o", "-"]):
+            if size["events"]:
+                self.assert_one_line(self.tool(*command, trace), self.LINE)
+        return size["events"]
+
     def test_truncated(self):
         """What there is of it is read, up to the last whole event, and a line says so."""
-        whole = self.record(CHILDREN / "places")
-        content = whole.read_bytes()
         events = struct.pack("<BBHII", 1, 0, 0, 0, 5) + struct.pack("<BBHII", 1, 0, 0, 1, 5)
         plain = struct.pack("<4sIQ", b"FTRC", 1, 3) + events
         trace = self.folder / "cut"
-        for cut, least in ((content[:-100], 0), (content[:len(content) // 2], 0), (plain, 2),
-                           (plain + b"x" * 5, 2)):
+        for cut in (plain, plain + b"x" * 5):
             trace.write_bytes(cut)
-            line = r"is truncated: this is of its first \d+ events"
-            done = self.tool("size", "--json", trace)
-            self.assert_one_line(done, line)
-            size = json.loads(done.stdout)
-            self.assertGreaterEqual(size["events"], least)
-            self.assertFalse(size["is_exact"])
-            if size["events"] == 0:  # nothing was flushed before the cut
-                continue
-            for command in (["replay"], ["map"], ["map", "--svg", "-"], ["report", "-o", "-"],
-                            ["export", "--format=csv", "-o", "-"], ["export", "--format=pprof", "-o", "-"]):
-                self.assert_one_line(self.tool(*command, trace), line)
+            self.assertEqual(self.count_of_cut(trace), 2)
+        content = self.record(CHILDREN / "places").read_bytes()
         for size in range(0, len(content), 97):
             trace.write_bytes(content[:size])
             done = self.tool("size", trace, status=None)
             self.assertIn(done.returncode, (0, 125))
             self.assert_one_line(done, "truncated|no trace|is empty")
+
+    def test_truncated_far_from_the_start(self):
+        """Of a trace of several pieces of compressed data those before the cut are read, as they are."""
+        whole = self.record(sys.executable, "-c", "for _ in range(30000): bytearray(1000)")
+        content = whole.read_bytes()
+        events = self.tool("events", "csv", whole).stdout.splitlines()
+        trace = self.folder / "cut"
+        counts = []
+        for size in (len(content) // 2, len(content) * 3 // 4, len(content) - 100):
+            trace.write_bytes(content[:size])
+            counts.append(self.count_of_cut(trace))
+            left = self.tool("events", "csv", trace).stdout.splitlines()
+            self.assertEqual(left, events[:counts[-1] + 1])
+        self.assertEqual(counts, sorted(counts))
+        self.assertGreater(counts[1], 10000)
+        self.assertGreater(counts[-1], len(events) - 20000)
+        self.assertLess(counts[-1], len(events) - 1)
 
     def test_nonsense_inside(self):
         def trace(*records):
