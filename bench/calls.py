@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: MIT
 """ns and instructions per call through malloc's names, for every trace."""
 
+import functools
 import shutil
 
 from common import (
-    ROUNDS, find_peers, geometric_mean, instructions_per_call, is_desktop, is_embedded, replay, skipped,
-    traces,
+    ROUNDS, find_peers, geometric_mean, instructions_per_call, interleaved, is_desktop, is_embedded,
+    print_noise, replay, skipped, traces, with_again,
 )
-
-AGAIN = "again"  # ffalloc once more, as if it were another: what differs is noise
-
 
 def nanoseconds(mode, trace, library=None):
     return float(replay(mode, trace, "3", library=library)[0].split()[0])
 
 
 def times(trace, peers):
-    """ns per call of each allocator, and of the replay itself (None), interleaved."""
+    """ns per call of each allocator, and of the replay itself (None)."""
     libraries = {None: None, **peers}
-    taken = {name: [] for name in libraries}
-    for _ in range(ROUNDS):
-        for name, library in libraries.items():
-            taken[name].append(nanoseconds("malloc" if name else "null", trace, library))
-    return taken
+    return interleaved({
+        name: functools.partial(nanoseconds, "malloc" if name else "null", trace, library)
+        for name, library in libraries.items()})
 
 
 def net_minima(taken):
@@ -54,17 +50,9 @@ def print_row(trace, values, decimals):
     print(f"{trace.name:24}" + "".join(f"{v:10.{decimals}f}" for v in values.values()), flush=True)
 
 
-def print_noise(minima):
-    """What the same library differs by from itself: no difference below that says anything."""
-    parts = [max(row["ffalloc"], row[AGAIN]) / min(row["ffalloc"], row[AGAIN]) - 1 for row in minima.values()]
-    if parts:
-        print(f"noise, ffalloc against itself: {sum(parts) / len(parts):.1%} on the mean, {max(parts):.1%} at most")
-
-
 def print_times(paths, peers, references):
-    """A row of minima for each trace: the clock of a shared machine has more than one speed, and a
-    median is of whichever it had more often."""
-    peers = {**peers, AGAIN: peers["ffalloc"]}
+    """A row of minima for each trace."""
+    peers = with_again(peers)
     print_head(f"ns per call through malloc's names, the replay's own subtracted; minima of {ROUNDS}", peers)
     minima = {}
     for trace in paths:
@@ -72,7 +60,7 @@ def print_times(paths, peers, references):
         print_row(trace, minima[trace], 1)
     for reference in references:
         print_means(paths, minima, peers, reference)
-    print_noise(minima)
+    print_noise("ffalloc against itself", minima.values())
 
 
 def print_counts(paths, peers):

@@ -77,6 +77,32 @@ def geometric_mean(values):
     return math.exp(sum(math.log(value) for value in values) / len(values)) if values else math.nan
 
 
+# A clock of more than one speed ---------------------------------------------------------------
+
+AGAIN = "again"  # ffalloc once more, as if it were another: what differs is noise
+
+
+def with_again(peers):
+    return {**peers, AGAIN: peers["ffalloc"]}
+
+
+def interleaved(measures, rounds=None):
+    """What each measure told, once a round and in turn. Of these the least counts: the clock of a
+    shared machine has more than one speed, and a median is of whichever it had more often."""
+    taken = {name: [] for name in measures}
+    for _ in range(rounds or ROUNDS):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+    return taken
+
+
+def print_noise(what, rows, one="ffalloc", other=AGAIN):
+    """How much a thing differs from itself: no difference below that says anything."""
+    parts = [max(row[one], row[other]) / min(row[one], row[other]) - 1 for row in rows]
+    if parts:
+        print(f"noise, {what}: {sum(parts) / len(parts):.1%} on the mean, {max(parts):.1%} at most")
+
+
 # Traces ------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,14 @@ import pathlib
 import random
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from common import ROUNDS, environment_with, find_peers, geometric_mean, skipped
+from common import (
+    ROUNDS, environment_with, find_peers, geometric_mean, interleaved, print_noise, skipped, with_again,
+)
 
 # The inputs, made once from a seed ----------------------------------------------------------
 
@@ -231,35 +232,52 @@ def run_redis(name, command, environment):
         return server.finish()
 
 
-def measure(name, command, variables, peers):
-    """What each round took with each allocator, interleaved."""
-    run = run_redis if name == "redis-server" else run_command
-    return [
-        {peer: run(name, [str(w) for w in command], environment_with(library, **variables)) for peer, library in peers.items()}
-        for _ in range(ROUNDS)
-    ]
-
-
 WHATS = ("cpu", "wall", "rss")
 
 
-def ratios_to_glibc(rounds, peer):
-    """Medians of the ratios within each round: the clock drifts from one to the next."""
-    return {
-        what: statistics.median(getattr(taken[peer], what) / getattr(taken["glibc"], what) for taken in rounds)
-        for what in WHATS
-    }
+def measure(name, command, variables, peers):
+    """The least CPU time, wall time and peak RSS with each allocator: {peer: {what: least}}."""
+    run = run_redis if name == "redis-server" else run_command
+    words = [str(word) for word in command]
+    taken = interleaved({
+        peer: lambda library=library: run(name, words, environment_with(library, **variables))
+        for peer, library in peers.items()})
+    return {peer: {what: min(getattr(usage, what) for usage in usages) for what in WHATS}
+            for peer, usages in taken.items()}
+
+
+def print_head(others):
+    print(f"real programs: with glibc CPU seconds, wall seconds and peak RSS, the least of {ROUNDS} runs; then\n"
+          "the ratios of the others' least to these")
+    print(f"{'program':14}{'CPU s':>7}{'wall s':>7}{'MiB':>6}" + "".join(f"{peer:>10} CPU wall  RSS" for peer in others))
+
+
+def ratio_text(ratio):
+    return f"{ratio['cpu']:14.2f} {ratio['wall']:.2f} {ratio['rss']:.2f}"
+
+
+def print_row(name, least, others):
+    glibc = least["glibc"]
+    row = f"{name:14}{glibc['cpu']:7.2f}{glibc['wall']:7.2f}{glibc['rss'] / 1024:6.0f}"
+    row += "".join(ratio_text({what: least[peer][what] / glibc[what] for what in WHATS}) for peer in others)
+    print(row, flush=True)
+
+
+def print_means(results, others):
+    for label, mean in (("geometric mean", geometric_mean), ("highest", max)):
+        print(f"{label:34}" + "".join(ratio_text({
+            what: mean([least[peer][what] / least["glibc"][what] for least in results]) for what in WHATS})
+            for peer in others))
 
 
 def main(wanted):
     if not shutil.which("time"):
         skipped("programs: GNU time is not installed")
         return
-    peers = find_peers()
+    peers = with_again(find_peers())
     others = [peer for peer in peers if peer != "glibc"]
-    results = {}
-    print("real programs: with glibc CPU seconds, wall seconds and peak RSS, medians; then\nthe medians of the ratios to these within a round")
-    print(f"{'program':14}{'CPU s':>7}{'wall s':>7}{'MiB':>6}" + "".join(f"{peer:>10} CPU wall  RSS" for peer in others))
+    results = []
+    print_head(others)
     with tempfile.TemporaryDirectory() as folder:
         for name, (command, variables) in prepare(pathlib.Path(folder)).items():
             if wanted and name not in wanted:
@@ -267,17 +285,9 @@ def main(wanted):
             if not shutil.which(command[0]):
                 skipped(f"{name}: not installed")
                 continue
-            rounds = measure(name, command, variables, peers)
-            base = {what: statistics.median(getattr(taken["glibc"], what) for taken in rounds) for what in WHATS}
-            results[name] = {peer: ratios_to_glibc(rounds, peer) for peer in others}
-            row = f"{name:14}{base['cpu']:7.2f}{base['wall']:7.2f}{base['rss'] / 1024:6.0f}"
-            for peer in others:
-                ratio = results[name][peer]
-                row += f"{ratio['cpu']:14.2f} {ratio['wall']:.2f} {ratio['rss']:.2f}"
-            print(row, flush=True)
-    for label, mean in (("geometric mean", geometric_mean), ("highest", max)):
-        row = f"{label:34}"
-        for peer in others:
-            cpu, wall, rss = (mean([r[peer][what] for r in results.values()]) for what in WHATS)
-            row += f"{cpu:14.2f} {wall:.2f} {rss:.2f}"
-        print(row)
+            results.append(measure(name, command, variables, peers))
+            print_row(name, results[-1], others)
+    if results:
+        print_means(results, others)
+    for what in WHATS:
+        print_noise(f"ffalloc against itself, {what}", [{peer: least[peer][what] for peer in least} for least in results])

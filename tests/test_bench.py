@@ -57,23 +57,62 @@ class Bench(unittest.TestCase):
             found = pools.smallest(program, trace, peak)
             self.assertTrue(computed <= found < computed + 8, (computed, found))
 
-    def test_a_clock_of_two_speeds_does_not_change_what_calls_tells(self):
-        """Of each library the minimum counts, and beside it stands the same library once more."""
+    def printed(self, bench, run, **patches):
+        """The lines that a bench prints, by their first word, where what it measures is of a clock
+        that is slow for six of seven measurements."""
         sys.path.insert(0, str(SOURCE / "bench"))
         self.addCleanup(sys.path.pop, 0)
-        calls = importlib.import_module("calls")
-        speeds = itertools.cycle((1.6, 1.6, 1.0, 1.6, 1.6, 1.6, 1.6))
+        module = importlib.import_module(bench)
+        common = importlib.import_module("common")
+        self.speeds = itertools.cycle((1.6, 1.6, 1.0, 1.6, 1.6, 1.6, 1.6))
+        peers = {"glibc": "libc.so.6", "ffalloc": "ours"}
+        with mock.patch.object(common, "ROUNDS", 7), \
+                mock.patch.multiple(module, find_peers=lambda: peers, create=True, **patches), \
+                contextlib.redirect_stdout(io.StringIO()) as output:
+            run(module)
+        self.assertIn("itself", output.getvalue())
+        for line in output.getvalue().splitlines():
+            if line.startswith("noise"):
+                self.assertIn(": 0.0% on the mean", line)
+        return {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines() if line}
+
+    def cost(self, environment):
+        return {"libc.so.6": 20.0, "ours": 30.0}.get(environment.get("LD_PRELOAD"), 60.0) * next(self.speeds)
+
+    def test_calls_tells_no_clock_of_two_speeds(self):
+        """Of each library the least counts, and beside it stands ffalloc once more. So it is in each
+        bench that has a clock."""
         costs = {None: 2.0, "libc.so.6": 20.0, "ours": 30.0}
-        with mock.patch.multiple(
-            calls, ROUNDS=7, find_peers=lambda: {"glibc": "libc.so.6", "ffalloc": "ours"},
-            nanoseconds=lambda mode, trace, library=None: costs[library] * next(speeds),
+        rows = self.printed(
+            "calls", lambda bench: bench.main([]),
+            nanoseconds=lambda mode, trace, library=None: costs[library] * next(self.speeds),
             traces=lambda wanted: contextlib.nullcontext([pathlib.Path("emb_one"), pathlib.Path("two")]),
-            shutil=mock.Mock(which=lambda name: None),
-        ), contextlib.redirect_stdout(io.StringIO()) as output:
-            calls.main([])
-        rows = {line.split()[0]: line.split()[1:] for line in output.getvalue().splitlines() if line}
+            shutil=mock.Mock(which=lambda name: None))
         self.assertEqual(rows["emb_one"], ["18.0", "28.0", "28.0"])
-        self.assertIn("noise, ffalloc against itself: 0.0%", output.getvalue())
+
+    def test_threads_tells_no_clock_of_two_speeds(self):
+        rows = self.printed(
+            "threads", lambda bench: bench.main([]), built=str, MODES=("server",), COUNTS=(1, 2),
+            output_of=lambda command, environment: (f"{6000 / self.cost(environment)}", ""))
+        self.assertEqual(rows["server"], ["2", "300.0", "200.0", "200.0", "100.0", "0.67"])
+
+    def test_programs_tells_no_clock_of_two_speeds(self):
+        def run(name, words, environment):
+            cost = self.cost(environment)
+            return mock.Mock(cpu=cost, wall=cost * 2, rss=cost * 1024)
+
+        rows = self.printed("programs", lambda bench: bench.main([]), run_command=run,
+                            prepare=lambda folder: {"job": (["true"], {})})
+        self.assertEqual(rows["job"], ["20.00", "40.00", "20", *["1.50"] * 6])
+
+    def test_record_tells_no_clock_of_two_speeds(self):
+        def run(bench):
+            row = bench.compare("job", ["job"], "folder")
+            bench.print_noise("run against itself", [row], "run", bench.AGAIN)
+
+        rows = self.printed("record", run, seconds=lambda words, environment:
+                            (30.0 if "record" in words else 20.0) * next(self.speeds))
+        self.assertEqual(rows["|"], ["job", "|", "20.00", "|", "30.00", "|", "+50%", "|", "20.00", "|"])
 
     def test_single_calls_are_counted_against_the_adversary(self):
         for scenario in SCENARIOS:
