@@ -137,5 +137,5 @@ class Install(TestCase):
                        "libffalloc-core.a", "libffalloc-arena.a", "man1/ffalloc.1", "man3/ffalloc.3",
                        "man7/libffalloc.7", "ffallocConfig.cmake", "ffalloc-core.pc"):
             self.assertTrue(any(name.endswith(ending) for name in names), ending)
-        if (BUILD / "src/lib32/libffalloc.so").exists():
+        if (BUILD / "ports/lib32/libffalloc.so").exists():
             self.assertTrue(os.path.exists(self.prefix / "lib32/libffalloc.so"))

@@ -11,7 +11,7 @@ import tempfile
 from support import BUILD, CHILDREN, LIBRARY, TestCase, environment, need, run
 
 LIMITS = CHILDREN / "limited"
-LIBRARY_32 = BUILD / "src/lib32/libffalloc.so"
+LIBRARY_32 = BUILD / "ports/lib32/libffalloc.so"
 MIB = 1 << 20
 
 

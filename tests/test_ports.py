@@ -181,9 +181,9 @@ class Flags(TestCase):
         return flags
 
     def test_of_both_are_one_list(self):
-        library = {**self.flags("libffalloc-core.a.p"), **self.flags("libffalloc.so.")}
+        library = {**self.flags("libffalloc-preload-core.a.p"), **self.flags("libffalloc.so.")}
         self.assertGreater(len(library), 20)
-        other = self.flags("src/lib32/")
+        other = self.flags("ports/lib32/")
         if not other:
             self.skipTest("no library of 32 bits here")
         self.assertEqual(other, library)

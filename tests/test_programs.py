@@ -264,7 +264,7 @@ class Cpp(TestCase):
 
 
 class ThirtyTwoBits(TestCase):
-    LIBRARY = BUILD / "src/lib32/libffalloc.so"
+    LIBRARY = BUILD / "ports/lib32/libffalloc.so"
 
     def setUp(self):
         if not self.LIBRARY.exists():

@@ -305,7 +305,7 @@ class Run(ToolCase):
         done = self.tool("run", "--", self.program("-static"), status=126)
         self.assert_one_line(done, "linked statically")
         program = self.program("-m32")
-        if (BUILD / "src/lib32/libffalloc.so").exists():
+        if (BUILD / "ports/lib32/libffalloc.so").exists():
             stats = self.stats_of(self.tool("run", "--stats=json", "--granule=8", "--", program))
             self.assertEqual(stats["program"], "program")
             trace = self.record(program)

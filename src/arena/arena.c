@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The arena's pool: made at the first call, watched if somebody watches, with its weak hooks. */
-#include "arena.h"
+#include "watchers.h"
 #include "describe.h"
 
 struct watchers ffalloc_arena_watchers;

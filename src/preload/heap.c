@@ -175,7 +175,7 @@ void heap_note_large_of_first(void)
 {
     struct shard *first = &heap.shards[0];
     heap_knows_large = true;
-    if (first->pool && peek_largest_request(first->pool) >= LEAST_LARGE)
+    if (first->pool && ffalloc_peek_largest_request(first->pool) >= LEAST_LARGE)
         __atomic_store_n(&first->inbox.large_from, 0, __ATOMIC_RELAXED);
 }
 

@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/single_threaded.h>
 
-#include "../core/peek.h"
+#include "../peek/peek.h"
 #include "annotate.h"
 #include "core_choices.h"
 #include "ffalloc/ffalloc.h"
@@ -269,7 +269,7 @@ static inline bool heap_may_wait(const struct shard *shard, const void *block)
     const struct ffalloc_pool *pool = __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE);
     return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 && pool &&
            ((uintptr_t)block < __atomic_load_n(&shard->inbox.large_from, __ATOMIC_RELAXED) ||
-            peek_run_size(pool, block) < LEAST_LARGE);
+            ffalloc_peek_run_size(pool, block) < LEAST_LARGE);
 }
 
 /* To the inbox of another shard. */
@@ -290,7 +290,7 @@ static inline size_t heap_peek(const struct shard *shard, const void *block)
     unsigned turn;
     if (!pool || !turn_is_none(&shard->lock, &shard->turn, &turn) || inbox_next(&shard->inbox))
         return 0;
-    size_t size = peek_usable_size(pool, block);
+    size_t size = ffalloc_peek_usable_size(pool, block);
     return turn_is_still(&shard->turn, turn) ? size : 0;
 }
 

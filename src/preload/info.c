@@ -47,7 +47,7 @@ __attribute__((noinline)) static size_t usable_size_in(const struct shard *shard
 EXPORT size_t malloc_usable_size(void *block)
 {
     if (heap_is_plain_and_single()) {
-        size_t size = peek_usable_size(heap.plain_pool, block);
+        size_t size = ffalloc_peek_usable_size(heap.plain_pool, block);
         return size > 0 ? size : usable_size_long(block);
     }
     const struct shard *shard = heap_plain_home;

@@ -85,7 +85,7 @@ static bool purge_holes(struct shard *shard, size_t least_size)
     ffalloc_marks(shard->pool, &marks);
     struct purge purge = {(unsigned char *)marks.blocks + marks.high_water_size, false};
     ffalloc_walk_holes(shard->pool, least_size, purge_hole, &purge);
-    shard->purged_size = peek_freed_size(shard->pool);
+    shard->purged_size = ffalloc_peek_freed_size(shard->pool);
     shard->high_water_size = marks.high_water_size;
     return purge.has_purged;
 }
@@ -106,7 +106,7 @@ static bool purge_all(size_t least_size, bool (*is_due)(const struct shard *shar
 
 static size_t freed_since_purge(const struct shard *shard)
 {
-    return peek_freed_size(shard->pool) - shard->purged_size;
+    return ffalloc_peek_freed_size(shard->pool) - shard->purged_size;
 }
 
 static bool has_freed(const struct shard *shard)
@@ -133,14 +133,14 @@ static bool is_left(const struct shard *shard)
 /* Bytes freed from one look at a shard that counts to the next. */
 static size_t look_step(const struct shard *shard)
 {
-    size_t part = peek_used_size(shard->pool) / 8;
+    size_t part = ffalloc_peek_used_size(shard->pool) / 8;
     return !is_left(shard) ? LOOK_STEP : part > LEFT_STEP ? part : LEFT_STEP;
 }
 
 /* Returns the bytes freed since the last look that counted, if this one does, else 0. */
 static size_t take_look(struct shard *shard)
 {
-    size_t freed_size = peek_freed_size(shard->pool) - shard->freed_size;
+    size_t freed_size = ffalloc_peek_freed_size(shard->pool) - shard->freed_size;
     shard->frees_to_look = FREES_TO_LOOK;
     if (freed_size < look_step(shard))
         return 0;
@@ -162,7 +162,7 @@ static bool has_shrunk(size_t freed_size)
     size_t used_size = 0;
     for (unsigned i = 0; i < heap.shard_count; i++) {
         struct ffalloc_pool *pool = __atomic_load_n(&heap.shards[i].pool, __ATOMIC_ACQUIRE);
-        used_size += pool ? peek_used_size(pool) : 0;
+        used_size += pool ? ffalloc_peek_used_size(pool) : 0;
     }
     size_t most = used_size + (freed_size > LOOK_STEP ? freed_size - LOOK_STEP : 0);
     size_t most_before = __atomic_load_n(&heap.most_used, __ATOMIC_RELAXED);

@@ -186,7 +186,7 @@ const char *find_library(const char *name)
     return find_part(name, folders, 3);
 }
 
-static const char *const folders_32[] = {"src/lib32", "../lib32"};
+static const char *const folders_32[] = {"ports/lib32", "../lib32"};
 
 bool has_library_32(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FFALLOC_ARENA_ARENA_H
-#define FFALLOC_ARENA_ARENA_H
+#ifndef FFALLOC_ARENA_WATCHERS_H
+#define FFALLOC_ARENA_WATCHERS_H
 
 #include "annotate.h"
 #include "ffalloc/arena.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The exported names that take an alignment; malloc.c says what all of them have in common. */
+/* The exported names that take an alignment; c_names.c says what all of them have in common. */
 #include <errno.h>
 #include <stdlib.h>
 

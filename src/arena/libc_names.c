@@ -2,7 +2,7 @@
 /* malloc and its family over the arena: C's and POSIX's rules for arguments and errno. */
 #include <stdint.h>
 
-#include "arena.h"
+#include "watchers.h"
 
 /* Linux's numbers, which glibc, musl, newlib and picolibc share. */
 #define ERROR_NO_MEMORY 12

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""What each room of src/ may include, and that a file's name alone says which file it is."""
+
+import collections
+import re
+import unittest
+
+from support import SOURCE
+
+# By room, the folders whose headers it may include besides its own; a file where it is one alone.
+MAY_INCLUDE = {
+    "src/annotate": ["include/ffalloc/ffalloc.h"],
+    "src/arena": ["include/ffalloc", "src/annotate"],
+    "src/core": ["include/ffalloc/ffalloc.h"],
+    "src/peek": ["src/core"],
+    "src/preload": ["include/ffalloc/ffalloc.h", "src/annotate", "src/peek/peek.h"],
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)
+# Where "" and <> look, besides the folder of the file itself.
+FOLDERS = ("include", "src/annotate")
+
+
+def sources():
+    return sorted(path for path in (SOURCE / "src").rglob("*") if path.is_file())
+
+
+def included(path):
+    """The files of this repository that a file includes by name."""
+    for name in INCLUDE.findall(path.read_text()):
+        for folder in (path.parent, *(SOURCE / folder for folder in FOLDERS)):
+            found = (folder / name).resolve()
+            if found.is_file():
+                yield str(found.relative_to(SOURCE))
+                break
+
+
+class Rooms(unittest.TestCase):
+    def test_each_includes_what_it_may_know(self):
+        wrong = []
+        for path in sources():
+            room = str(path.parent.relative_to(SOURCE))
+            known = [room, *MAY_INCLUDE[room]]
+            wrong += [f"{path.relative_to(SOURCE)} includes {name}" for name in included(path)
+                      if not any(name == part or name.startswith(part + "/") for part in known)]
+        self.assertEqual(wrong, [])
+
+    def test_no_two_files_have_one_name(self):
+        headers = sorted((SOURCE / "include").rglob("*.h"))
+        names = collections.Counter(path.name for path in [*sources(), *headers])
+        self.assertEqual([name for name, count in names.items() if count > 1], [])
+
+
+if __name__ == "__main__":
+    unittest.main()
