@@ -33,7 +33,7 @@ EXCEPTIONS = {
 OF_THE_QUICK_CORE = ("PAGE_FANOUT", "page_words_size", "page_level_count", "nodes_size = 0;",
                      "layout->tree_pointers + level]", "start += array_size(layout, count * sizeof(uint32_t));",
                      "leaf_last_hole(", "return leaf_is_blank(leaf) ? 0 : end_of(leaf->used);",
-                     "return machine.word_log2 - 2;")
+                     "return machine.word_log2 - 2;", "node = FANOUT; /* the others are 0 (X2) */")
 
 
 # Where metadata that was overwritten is told of: the campaign `overwritten` runs these, in programs of

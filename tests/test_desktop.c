@@ -94,6 +94,59 @@ Test(desktop, large_holes_are_found_by_their_exact_size)
     }
 }
 
+static enum ffalloc_error told;
+
+static void tell(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
+{
+    (void)pool, (void)address;
+    told = kind;
+}
+
+/* Looks at many places between two addresses: all are inside one block, or hole. */
+static void look_inside(struct ffalloc_pool *pool, unsigned char *first, unsigned char *end,
+                        bool is_used)
+{
+    struct ffalloc_block found;
+    size_t step = ((size_t)(end - first) / 10000 / GRANULE + 1) * GRANULE;
+    for (unsigned char *at = first + step; at < end - step; at += step) {
+        cr_assert(ffalloc_find(pool, at, &found) && found.address == first &&
+                  found.is_used == is_used);
+        ffalloc_free(pool, at);
+        cr_assert(told == (is_used ? FFALLOC_NOT_A_BLOCK : FFALLOC_DOUBLE_FREE));
+    }
+}
+
+/* A step for each leaf of the block would be half a minute in all. */
+Test(desktop, a_place_inside_a_long_block_or_hole_is_told_in_a_few_steps)
+{
+    size_t size = (size_t)(SIZE_MAX > UINT32_MAX ? 3 : 1) << 30;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert(memory != MAP_FAILED);
+    struct ffalloc_config config = {.granule = GRANULE, .on_error = tell, .is_zeroed = true};
+    struct ffalloc_pool *pool = ffalloc_init_with(memory, size, &config);
+    struct ffalloc_stats stats;
+    ffalloc_stats(pool, &stats);
+    unsigned char *end = (unsigned char *)ffalloc_malloc(pool, 1) + stats.usable_size;
+    unsigned char *hole = ffalloc_malloc(pool, 100 * GRANULE);
+    cr_assert(ffalloc_malloc(pool, 1000 * GRANULE));
+    double start = now_ns();
+    ffalloc_free(pool, hole);
+    /* All that is left, before the index has a hole far up; then most of it. */
+    size_t all = (size_t)(end - hole) - 1100 * GRANULE;
+    size_t most = all / 8 / GRANULE * 7 * GRANULE;
+    unsigned char *block = ffalloc_malloc(pool, all);
+    cr_assert(block == end - all);
+    look_inside(pool, block, end, true);
+    ffalloc_free(pool, block);
+    look_inside(pool, block, end, false);
+    cr_assert(ffalloc_malloc(pool, most) == block);
+    look_inside(pool, block, block + most, true);
+    look_inside(pool, block + most, end, false);
+    cr_assert(now_ns() - start < 3e9, "%.0f ms", (now_ns() - start) / 1e6);
+    munmap(memory, size);
+}
+
 #if SIZE_MAX > UINT32_MAX
 
 #define GIB ((size_t)1 << 30)

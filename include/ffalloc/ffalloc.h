@@ -173,8 +173,8 @@ void *ffalloc_realloc(struct ffalloc_pool *pool, void *block, size_t size);
  */
 bool ffalloc_resize(struct ffalloc_pool *pool, void *block, size_t size);
 
-/* Frees a live block; NULL is ignored. Anything else is told to on_error. A few steps; to tell what
- * is wrong with a pointer takes as long as ffalloc_find. */
+/* Frees a live block; NULL is ignored. Anything else is told to on_error. A few steps, also to tell
+ * what is wrong with a pointer. */
 void ffalloc_free(struct ffalloc_pool *pool, void *block);
 
 /* As ffalloc_free; returns the bytes given back, 0 if `block` was NULL or wrong. */
@@ -197,9 +197,9 @@ struct ffalloc_block {
  * Finds the block or hole that contains `address`. False if and only if the pool does not own
  * it.
  *
- * Steps: one for each machine word of granules between the address and the start of its block or
- * hole, and a few more. (Only the ends of a long one know where the other end is: to tell its start
- * from any place inside, each call of malloc and free would have to write more than it does.)
+ * Steps: a few per level of the index for what lies in a hole. For a block, which only at its ends
+ * knows its length, a few more: twice the machine words of granules between its start and the
+ * address, or the nearest hole below it, whichever is nearer.
  */
 bool ffalloc_find(const struct ffalloc_pool *pool, const void *address,
                   struct ffalloc_block *block);

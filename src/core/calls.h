@@ -35,6 +35,9 @@ static inline bool decode(const struct ffalloc_pool *pool, const void *block, si
     return granule < pool->granule_count && map_is_used_start(pool, granule);
 }
 
+/* The highest leaf below `end` in which a hole starts, as the index has it, or 0. */
+size_t ffalloc_leaf_with_hole(const struct ffalloc_pool *pool, size_t end);
+
 /* Tells on_error what is wrong with a pointer that did not decode, if it is not NULL. */
 void ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address);
 

@@ -19,18 +19,38 @@ __attribute__((noinline, cold)) void *ffalloc_refuse_damaged(const struct ffallo
     return NULL;
 }
 
-/* Of any granule. In a run of blank leaves the first one tells: back to that, or to that of a
- * block's run before a hole's. */
+size_t ffalloc_leaf_with_hole(const struct ffalloc_pool *pool, size_t end)
+{
+    unsigned top = pool->level_count - 1u;
+    unsigned level = 0;
+    size_t node = end;
+    for (;;) {
+        /* To the node before, of the first level on which that has the same parent... */
+        for (; level < top && !(node & (FANOUT - 1)); level++)
+            node >>= FANOUT_LOG2;
+        if (level == top && node > FANOUT)
+            node = FANOUT; /* the others are 0 (X2) */
+        if (node == 0)
+            return 0;
+        node--;
+        /* ...and to its last child, while there is a hole below. (Below a stale one is none.) */
+        for (; level > 0 && pool->levels[level][node]; level--)
+            node = (node << FANOUT_LOG2) + FANOUT - 1;
+        if (level == 0 && pool->levels[0][node])
+            return node;
+    }
+}
+
+/* Of any granule. In a run of blank leaves the hole tells that starts there or before. */
 static bool granule_is_used(const struct ffalloc_pool *pool, size_t granule)
 {
-    size_t leaf = leaf_of(granule);
-    const struct leaf *first = &pool->leaves[leaf];
-    if (!leaf_is_blank(first))
-        return first->used & bit_of(granule);
-    while (first > pool->leaves && leaf_is_blank(first - 1))
-        first--;
-    return first->starts & RUN_OF_BLOCK &&
-           &pool->leaves[leaf] - first < (ptrdiff_t)(first->starts >> 1);
+    const struct leaf *words = &pool->leaves[leaf_of(granule)];
+    if (!leaf_is_blank(words))
+        return words->used & bit_of(granule);
+    size_t leaf = ffalloc_leaf_with_hole(pool, leaf_of(granule) + 1);
+    words = &pool->leaves[leaf];
+    size_t hole = first_granule_of(leaf) + leaf_last_hole(words);
+    return !leaf_ends_in_hole(words) || map_hole_end(pool, hole) <= granule;
 }
 
 void ffalloc_wrong_pointer(const struct ffalloc_pool *pool, const void *address)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Looking at a pool: what lies at an address, the walks, the statistics. */
-#include "choices.h"
-#include "index.h"
+#include "calls.h"
 
 static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t start)
 {
@@ -12,23 +11,38 @@ static struct ffalloc_block block_at(const struct ffalloc_pool *pool, size_t sta
     return block;
 }
 
-/* The start of the block or hole that contains a granule. Most of a large pool is its last hole,
- * whose start is known from its end. Else back to a leaf that tells one not above the granule, and
- * from there on. */
+/* A start in a leaf that is not blank, or is the first of a hole. */
+static size_t start_in(const struct ffalloc_pool *pool, size_t leaf)
+{
+    const struct leaf *words = &pool->leaves[leaf];
+    bool has_start = !leaf_is_blank(words) && words->starts;
+    return first_granule_of(leaf) + (has_start ? lowest_bit(words->starts) : leaf_last_hole(words));
+}
+
+/*
+ * The start of the block or hole that contains a granule. Only the ends of a long block know its
+ * length. Two searches tell from a place inside the leaf in which it starts, in turn a step each:
+ * back, leaf by leaf; and ahead, over leaves and runs of blank ones, from the hole before, which
+ * the index finds. If the granule is in a hole, it is that one.
+ */
 static size_t start_of(const struct ffalloc_pool *pool, size_t granule)
 {
-    size_t start = map_hole_start(pool, pool->granule_count);
-    if (granule >= start)
-        return start;
-    size_t leaf = leaf_of(granule) + 1;
-    do {
-        const struct leaf *words = &pool->leaves[--leaf];
-        if (leaf == 0)
-            start = 0;
-        else if (!leaf_is_blank(words))
-            start = first_granule_of(leaf) +
-                    (words->starts ? lowest_bit(words->starts) : leaf_last_hole(words));
-    } while (start > granule);
+    size_t leaf = leaf_of(granule);
+    size_t from = ffalloc_leaf_with_hole(pool, leaf + leaf_is_blank(&pool->leaves[leaf]));
+    size_t ahead = from;
+    for (size_t back = leaf; back > from; back--) {
+        if (!leaf_is_blank(&pool->leaves[back]) && start_in(pool, back) <= granule) {
+            from = back;
+            break;
+        }
+        size_t beyond = leaf_after_run(pool, ahead);
+        ahead = beyond > ahead ? beyond : ahead + 1;
+        if (ahead >= leaf)
+            break;
+        if (!leaf_is_blank(&pool->leaves[ahead]))
+            from = ahead;
+    }
+    size_t start = from ? start_in(pool, from) : 0;
     for (size_t next; (next = map_next(pool, start)) <= granule;)
         start = next;
     return start;
