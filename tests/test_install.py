@@ -134,6 +134,7 @@ class Install(TestCase):
     def test_what_is_there(self):
         names = {str(path.relative_to(self.prefix)) for path in self.prefix.rglob("*") if path.is_file()}
         for ending in ("include/ffalloc/ffalloc.h", "include/ffalloc/arena.h", "include/ffalloc/pmr.hpp",
+                       "include/ffalloc/regions.h",
                        "libffalloc-core.a", "libffalloc-arena.a", "man1/ffalloc.1", "man3/ffalloc.3",
                        "man7/libffalloc.7", "ffallocConfig.cmake", "ffalloc-core.pc"):
             self.assertTrue(any(name.endswith(ending) for name in names), ending)

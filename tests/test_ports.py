@@ -16,9 +16,14 @@ sys.path.insert(0, str(SOURCE / "bench"))
 import footprint
 
 MAIN = """
-#include <ffalloc/ffalloc.h>
+#include <ffalloc/regions.h>
 static unsigned char memory[4096];
-int main(void) { return !ffalloc_malloc(ffalloc_init(memory, sizeof memory), 100); }
+static struct ffalloc_regions heap;
+static struct ffalloc_region region;
+int main(void)
+{
+    return !ffalloc_regions_add(&heap, &region, memory, sizeof memory, 0) || !ffalloc_regions_malloc(&heap, 100);
+}
 """
 # What the two build systems have of functions, as far as the files here use them.
 ESP_IDF = """
@@ -96,7 +101,10 @@ class Managers(TestCase):
 
     def test_platformio_finds_sources_and_names_what_they_run_on(self):
         library = json.loads((self.fetched / "library.json").read_text())
-        self.assertTrue(list((self.fetched / library["build"]["srcDir"]).glob("*.c")))
+        folder = self.fetched / library["build"]["srcDir"]
+        for words in library["build"]["srcFilter"]:
+            pattern = re.fullmatch(r"\+<(.*)>", words).group(1)
+            self.assertTrue(list(folder.glob(pattern)), pattern)
         self.assertTrue((self.fetched / library["build"]["includeDir"] / library["headers"]).exists())
         self.assertGreater(len(library["platforms"]), 5)
         self.assertFalse(OF_16_BITS & {*library["platforms"], *library["frameworks"]})
@@ -112,6 +120,23 @@ class Managers(TestCase):
         for name in ("idf_component.yml", "library.json", "ports/arduino/library.properties",
                      "bindings/rust/Cargo.toml", "include/ffalloc/ffalloc.h"):
             self.assertIn(version, (self.fetched / name).read_text(), name)
+
+
+class Examples(TestCase):
+    def test_the_programs_of_the_readme_run(self):
+        """Each that has a main, as it stands, over the core and the regions."""
+        texts = re.findall(r"(?:^(?:    .*)?\n)+", (SOURCE / "README.md").read_text(), re.M)
+        programs = [text for text in texts if "int main(void)" in text]
+        self.assertGreater(len(programs), 1)
+        sources = [*SOURCE.glob("src/core/*.c"), *SOURCE.glob("src/regions/*.c")]
+        with tempfile.TemporaryDirectory() as folder:
+            for number, text in enumerate(programs):
+                program = pathlib.Path(folder) / f"program-{number}"
+                done = subprocess.run([need("gcc"), "-O1", "-Wall", "-Wextra", "-Werror", "-I", SOURCE / "include",
+                                       "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-xc", "-",
+                                       *sources, "-o", program], input=text, capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, text + done.stderr)
+                self.assertEqual(subprocess.run([program]).returncode, 0, text)
 
 
 class Rust(TestCase):

@@ -13,6 +13,7 @@ MAY_INCLUDE = {
     "src/arena": ["include/ffalloc", "src/annotate"],
     "src/core": ["include/ffalloc/ffalloc.h"],
     "src/peek": ["src/core"],
+    "src/regions": ["include/ffalloc"],
     "src/preload": ["include/ffalloc/ffalloc.h", "src/annotate", "src/peek/peek.h"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)

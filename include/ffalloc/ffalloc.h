@@ -42,15 +42,16 @@ enum ffalloc_error {
  * Called instead of carrying out a call whose pointer is wrong. The pool is unchanged, and the hook
  * must leave it so; but where threads share a pool it may give their lock back until it returns, as
  * the call does nothing more with the pool: it then returns as if it had failed (NULL, false, 0, or
- * nothing done). A block of another pool, a FFALLOC_FOREIGN_POINTER, it may free there.
+ * nothing done). Only a block of this pool can be freed or moved by its calls: where a heap has
+ * several pools, regions.h finds the one that has a block.
  */
 typedef void ffalloc_on_error(struct ffalloc_pool *pool, const void *address,
                               enum ffalloc_error kind);
 
 /*
  * Called when a request cannot be served, as the last thing that its call does with the pool. The
- * call returns what the hook returns: NULL, or memory from elsewhere, as a block of another pool;
- * or of this one, if the hook freed something there and asks again. Units: bytes.
+ * call returns what the hook returns: NULL, or a block of this pool, if the hook freed something
+ * there and asks again. (A heap of several pools: regions.h.) Units: bytes.
  */
 typedef void *ffalloc_on_out_of_memory(struct ffalloc_pool *pool, size_t size, size_t alignment);
 

@@ -2,7 +2,8 @@
 /*
  * FreeRTOS's heap interface over ffalloc: add this file, src/core/ and include/ to a project in
  * place of heap_1.c to heap_5.c. The heap is one array of configTOTAL_HEAP_SIZE bytes (the
- * application's ucHeap with configAPPLICATION_ALLOCATED_HEAP), metadata included.
+ * application's ucHeap with configAPPLICATION_ALLOCATED_HEAP), metadata included; or, in place of
+ * heap_5.c, the regions that heap_ffalloc_regions.c takes, which includes this file.
  *
  * Calls are kept apart by suspending the scheduler, as in heap_4.c: a task may allocate inside a
  * critical section, since that nests, and an interrupt handler must not. A size of 0 is a failed
@@ -35,14 +36,6 @@
 
 #define GRANULE (portBYTE_ALIGNMENT > 8 ? portBYTE_ALIGNMENT : 8) /* bytes */
 
-#if (configAPPLICATION_ALLOCATED_HEAP == 1)
-extern uint8_t ucHeap[configTOTAL_HEAP_SIZE];
-#else
-PRIVILEGED_DATA static uint8_t ucHeap[configTOTAL_HEAP_SIZE] __attribute__((aligned(GRANULE)));
-#endif
-
-PRIVILEGED_DATA static struct ffalloc_pool *pool = NULL;
-
 static void on_error(struct ffalloc_pool *in, const void *address, enum ffalloc_error kind)
 {
     const void *wrong_pointer = address;
@@ -52,15 +45,36 @@ static void on_error(struct ffalloc_pool *in, const void *address, enum ffalloc_
     (void)wrong_pointer;
 }
 
+static const struct ffalloc_config config = {.granule = GRANULE, .on_error = on_error};
+
+/* What the functions below call: the calls of a pool, or of regions. */
+#ifndef HEAP_FFALLOC_REGIONS
+
+#define HEAP_CALL(name) ffalloc_##name
+
+#if (configAPPLICATION_ALLOCATED_HEAP == 1)
+extern uint8_t ucHeap[configTOTAL_HEAP_SIZE];
+#else
+PRIVILEGED_DATA static uint8_t ucHeap[configTOTAL_HEAP_SIZE] __attribute__((aligned(GRANULE)));
+#endif
+
+PRIVILEGED_DATA static struct ffalloc_pool *pool = NULL;
+
 static struct ffalloc_pool *heap(void)
 {
     if (pool == NULL) {
-        const struct ffalloc_config config = {.granule = GRANULE, .on_error = on_error};
         pool = ffalloc_init_with(ucHeap, configTOTAL_HEAP_SIZE, &config);
         configASSERT(pool != NULL);
     }
     return pool;
 }
+
+static void forget_heap(void)
+{
+    pool = NULL;
+}
+
+#endif
 
 static void *checked(void *block)
 {
@@ -77,7 +91,7 @@ void *pvPortMalloc(size_t xWantedSize)
     void *block = NULL;
     vTaskSuspendAll();
     if (xWantedSize > 0)
-        block = ffalloc_malloc(heap(), xWantedSize);
+        block = HEAP_CALL(malloc)(heap(), xWantedSize);
     traceMALLOC(block, xWantedSize);
     (void)xTaskResumeAll();
     return checked(block);
@@ -90,7 +104,7 @@ void *pvPortCalloc(size_t xNum, size_t xSize)
     void *block = NULL;
     vTaskSuspendAll();
     if (xNum > 0 && xSize > 0)
-        block = ffalloc_calloc(heap(), xNum, xSize);
+        block = HEAP_CALL(calloc)(heap(), xNum, xSize);
     traceMALLOC(block, xNum * xSize);
     (void)xTaskResumeAll();
     return checked(block);
@@ -101,13 +115,13 @@ void vPortFree(void *pv)
     if (pv == NULL)
         return;
     vTaskSuspendAll();
-    size_t size = ffalloc_usable_size(heap(), pv); /* 0: on_error was told */
+    size_t size = HEAP_CALL(usable_size)(heap(), pv); /* 0: on_error was told */
     if (size > 0) {
 #if (configHEAP_CLEAR_MEMORY_ON_FREE == 1)
         (void)memset(pv, 0, size);
 #endif
         traceFREE(pv, size);
-        ffalloc_free(heap(), pv);
+        HEAP_CALL(free)(heap(), pv);
     }
     (void)xTaskResumeAll();
 }
@@ -116,7 +130,7 @@ static struct ffalloc_marks marks_now(void)
 {
     struct ffalloc_marks marks;
     vTaskSuspendAll();
-    ffalloc_marks(heap(), &marks);
+    HEAP_CALL(marks)(heap(), &marks);
     (void)xTaskResumeAll();
     return marks;
 }
@@ -136,7 +150,7 @@ size_t xPortGetMinimumEverFreeHeapSize(void)
 void xPortResetHeapMinimumEverFreeHeapSize(void)
 {
     vTaskSuspendAll();
-    ffalloc_reset_marks(heap());
+    HEAP_CALL(reset_marks)(heap());
     (void)xTaskResumeAll();
 }
 
@@ -144,7 +158,7 @@ void vPortGetHeapStats(HeapStats_t *pxHeapStats)
 {
     struct ffalloc_stats stats;
     vTaskSuspendAll();
-    ffalloc_stats(heap(), &stats);
+    HEAP_CALL(stats)(heap(), &stats);
     (void)xTaskResumeAll();
     pxHeapStats->xAvailableHeapSpaceInBytes = stats.free_size;
     pxHeapStats->xSizeOfLargestFreeBlockInBytes = stats.largest_hole_size;
@@ -163,5 +177,5 @@ void vPortInitialiseBlocks(void)
 /* Before the scheduler is started again: an empty heap. */
 void vPortHeapResetState(void)
 {
-    pool = NULL;
+    forget_heap();
 }
