@@ -3,8 +3,10 @@
  * What the preload library's fork handlers do, step by step, and the inbox in which a thread that
  * is gone had reserved a slot: no program can be made to fork at that very moment.
  */
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "../src/preload/fork.c"
 
@@ -97,6 +99,30 @@ static void test_the_parent_goes_on(void)
     EXPECT(recorder_locked == 0 && heap.shards[0].inbox.reader_count == 3);
 }
 
+static int registered;
+
+static void *register_one(void *none)
+{
+    int error = __register_atfork(NULL, NULL, NULL, NULL);
+    __atomic_store_n(&registered, 1, __ATOMIC_SEQ_CST);
+    return error ? &registered : none;
+}
+
+/* libc's own lock of the list is held by whoever registers a handler, who may allocate. */
+static void test_who_registers_a_handler_waits(void)
+{
+    pthread_t thread;
+    void *error;
+    start();
+    prepare();
+    EXPECT(pthread_create(&thread, NULL, register_one, NULL) == 0);
+    usleep(100000);
+    EXPECT(!__atomic_load_n(&registered, __ATOMIC_SEQ_CST));
+    end_in_parent();
+    EXPECT(pthread_join(thread, &error) == 0 && !error);
+    EXPECT(registered && registering.state == 0);
+}
+
 static void test_the_child_is_alone(void)
 {
     start();
@@ -111,7 +137,7 @@ static void test_the_child_is_alone(void)
     prepare();
     shard->lock.sleepers = 1;
     end_in_child();
-    EXPECT(count_locked() == 0 && shard->lock.sleepers == 0);
+    EXPECT(count_locked() == 0 && shard->lock.sleepers == 0 && registering.state == 0);
     EXPECT(is_free(shard, blocks[0]) && is_free(shard, blocks[1]) && !is_free(shard, blocks[2]));
     EXPECT(shard->inbox.reader_count == 0 && heap.shards[1].inbox.reader_count == 1);
     for (unsigned i = 0; i < INBOX_SLOTS; i++) /* all of them serve again, in order */
@@ -129,6 +155,7 @@ int main(void)
     test_one_thread_takes_nothing();
     __libc_single_threaded = false;
     test_the_parent_goes_on();
+    test_who_registers_a_handler_waits();
     test_the_child_is_alone();
     return failed_count != 0;
 }

@@ -8,18 +8,22 @@
  *   2. libc's list of streams. fflush(NULL) holds it while it waits for one stream after the other,
  *      and who holds a stream may allocate. (libc's fork takes it too, after all handlers and
  * before the locks of libc's own malloc; it may be taken twice.)
- *   3. The recorder's lock.
- *   4. The locks of the pools.
+ *   3. The lock that whoever registers a handler holds. libc allocates with its own lock of the
+ *      list of handlers held (for the 49th and some later ones), and takes that lock again between
+ *      our handler, the last, and the fork.
+ *   4. The recorder's lock.
+ *   5. The locks of the pools.
  *
  * None of them is ever waited for in vain. A thread that holds a pool's lock waits for nothing, and
  * one that holds the recorder's for a pool, or for a while for the recorder: they call nothing that
- * takes a lock, and messages are written with no lock held. So who waits for 3 or 4 goes on, also
- * one that holds 1 or 2; and the one that forks waits for 1 and 2 before it holds anything of ours.
+ * takes a lock, and messages are written with no lock held. So who waits for 4 or 5 goes on, also
+ * one that holds 1, 2 or 3; and the one that forks waits for 1, 2 and 3 before it holds anything of
+ * ours that others wait for.
  *
- * (Between the handlers and its own malloc's locks libc waits, shortly, for three locks of its own
- * that cannot be had from outside. The thread that holds one allocates only as it reads
- * nsswitch.conf, registers the 49th fork handler, or calls popen while another popen's stream is
- * open: a fork at this very moment may hang.)
+ * (Before its own malloc's locks libc waits, shortly, for up to two more of its own that cannot be
+ * had from outside. The one of nsswitch.conf is held by nobody who allocates. The one of popen's
+ * streams, for which fork does not wait in glibc 2.36 but in versions after 2.40, is held by a
+ * popen that allocates where eight other streams are open: a fork at this very moment may hang.)
  *
  * With one thread nothing is taken: it may be fork, in a signal handler, that fork is called in.
  */
@@ -28,6 +32,7 @@
 #include "record.h"
 
 static bool is_held; /* written only with all locks held, and in a child */
+static struct lock registering;
 
 static void prepare(void)
 {
@@ -35,6 +40,7 @@ static void prepare(void)
         return;
     if (_IO_list_lock)
         _IO_list_lock();
+    lock_take(&registering);
     record_prepare_fork();
     for (unsigned i = 0; i < heap.shard_count; i++)
         heap_take(&heap.shards[i]);
@@ -49,6 +55,7 @@ static void end_in_parent(void)
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_give(&heap.shards[i].lock);
     record_end_fork();
+    lock_give(&registering);
     if (_IO_list_unlock)
         _IO_list_unlock();
 }
@@ -61,6 +68,7 @@ static void end_in_child(void)
     is_held = false;
     if (_IO_list_resetlock)
         _IO_list_resetlock();
+    registering = (struct lock){0, 0};
     record_end_fork();
     for (unsigned i = 0; i < heap.shard_count; i++) {
         struct shard *shard = &heap.shards[i];
@@ -98,5 +106,8 @@ EXPORT int __register_atfork(void (*before)(void), void (*in_parent)(void), void
                              void *library)
 {
     heap_start_fork();
-    return register_next(before, in_parent, in_child, library);
+    lock_take(&registering);
+    int error = register_next(before, in_parent, in_child, library);
+    lock_give(&registering);
+    return error;
 }
