@@ -61,6 +61,74 @@ class Readme(ToolCase):
         self.assertEqual(len(readme.differences(text, self.folder, support.environment())), 1)
 
 
+class Figures(ToolCase):
+    """Each figure of the README that no command in it prints is measured, or is the bench's."""
+
+    TRACE = SOURCE.parent / "shared/traces/emb_mbedtls_client_32.trc.zst"
+
+    def said(self, pattern):
+        return re.search(pattern.replace(" ", r"\s+"), TEXT).groups()
+
+    def test_of_code_and_speed_are_the_benchs(self):
+        bench = (SOURCE / "bench/README.md").read_text()
+
+        def code(row):
+            size = re.search(rf"Cortex-M4 . {re.escape(row)} . (\d+)", bench).group(1)
+            return f"{int(size) / 1000:.1f}"
+
+        ways = (code("malloc, free"), code("malloc, free, FFALLOC_SMALL"))
+        self.assertEqual(self.said(r"`malloc` and `free` have ([\d.]+) KB of code, or ([\d.]+) with"), ways)
+        self.assertEqual(self.said(r"`malloc` and `free` take ([\d.]+) KB, or ([\d.]+) KB and"), ways)
+        self.assertEqual(self.said(r"everything ([\d.]+) KB or ([\d.]+)"),
+                         (code("everything"), code("everything, FFALLOC_SMALL")))
+        mean = re.search(r"core alone, Cortex-M4 .*?geometric mean +([\d.]+)", bench, re.S).group(1)
+        self.assertEqual(self.said(r"a call takes (\d+) instructions here"), (f"{float(mean):.0f}",))
+        self.assertIn(f"| 140 | {float(mean):.1f} |", bench)
+        third = 1 / float(re.search(r"desktop / mimalloc +[\d.]+ +([\d.]+)", bench).group(1))
+        self.assertAlmostEqual(third, 1 / 3, delta=0.03)
+
+    def test_of_the_stack_are_the_ports(self):
+        ports = (SOURCE / "ports/README.md").read_text()
+        stack = [re.search(rf"\| {target} \| (\d+) ", ports).group(1)
+                 for target in (r"Cortex-M4", r"Cortex-M0\+", r"Cortex-M0\+, FFALLOC_SMALL")]
+        self.assertEqual(list(self.said(r"`malloc` needs up to (\d+) bytes there, and on a Cortex-M0\+ (\d+), or (\d+)")),
+                         stack)
+
+    def test_of_metadata(self):
+        device, desktop = self.said(r"in the pool, ([\d.]+) % of 64 KiB at granule 8[^(]* ([\d.]+) % at granule 16")
+        [large] = self.said(r"Its metadata takes ([\d.]+) % of it at granule 16")
+        for pool, size, percent in (("64K:cortex-m", 1 << 16, device), ("64K", 1 << 16, desktop), ("1G", 1 << 30, large)):
+            stats = self.stats_of(self.tool("run", "-sjson", "-p", pool, "--", "true"))
+            self.assertEqual(f"{100 * (1 - stats['usable_size'] / size):.1f}", percent, pool)
+
+    def test_of_blocks_in_a_small_pool(self):
+        source, program = self.folder / "fill.c", self.folder / "fill"
+        source.write_text("""
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <unistd.h>
+            int main(int count, char **words)
+            {
+                int blocks = 0;
+                char text[20];
+                for (; malloc(atoi(words[1])); blocks++) ;
+                return write(1, text, sprintf(text, "%d", blocks)) < 0;
+            }""")
+        subprocess.run([need("gcc"), "-w", "-O0", "-fno-builtin", source, "-o", program], check=True)
+        said = self.said(r"hold (\d+) blocks of 100 bytes, \d+ with umm_malloc \(and (\d+) of 16 bytes")
+        found = [self.tool("run", "--pool", "64K:cortex-m", "--", program, size).stdout for size in ("100", "16")]
+        self.assertEqual(found, list(said))
+
+    def test_of_offsets_everywhere(self):
+        """That the other machines have them, too, is for test_firmware."""
+        if not self.TRACE.exists():
+            self.skipTest("no traces here")
+        usable = self.object("size", "--json", "-g8", self.TRACE)["min_usable"]
+        hashes = [self.object("replay", "--json", "-g8", f"-u{size}", self.TRACE, status=None)["offsets"]
+                  for size in (usable, usable * 2 // 3)]
+        self.assertEqual(list(self.said(r"x86-64 \| 64 bits \| little-endian \| `(\w+)` \| `(\w+)`")), hashes)
+
+
 class Reader(ToolCase):
     def test_commands_and_what_they_print(self):
         text = "a\n\n    $ echo 'one\n      two'\n    one\n    ...\n    $ true\n\n    no command\n"
