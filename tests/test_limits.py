@@ -53,6 +53,9 @@ class Limits(TestCase):
                 glibc = self.number_of([LIMITS, "fill", 10000], preload=None, preexec=run_it)
                 self.assertGreater(ours, glibc - 400)  # the library itself takes as much
 
+    def test_what_a_limit_refused_can_be_had_without_it(self):
+        self.assert_ends_well(run([LIMITS, "later"]))
+
     def test_32_bits(self):
         if not LIBRARY_32.exists() or not (CHILDREN / "limited-32").exists():
             self.skipTest("no 32-bit library here")

@@ -245,9 +245,12 @@ class Options(TestCase):
 
     def test_check_runs_and_finds_damage(self):
         self.assert_ends_well(run([FAULT, "realloc-good"], FFALLOC_CHECK="1"))
-        process = run([CHILDREN / "damage"], FFALLOC_CHECK="1", FFALLOC_POOL="64K")
-        self.assert_aborts(process)
-        self.assertRegex(process.stderr, r"^ffalloc: damaged metadata: rule \w\d does not hold at offset \d+\n$")
+        for call in ("malloc", "free", "realloc"):
+            with self.subTest(call):
+                process = run([CHILDREN / "damage", call], FFALLOC_CHECK="1", FFALLOC_POOL="64K")
+                self.assert_aborts(process)
+                self.assertRegex(process.stderr,
+                                 r"^ffalloc: damaged metadata: rule \w\d does not hold at offset \d+\n$")
 
     def test_fill_spoils_new_and_freed_memory(self):
         for variables in ({"FFALLOC_FILL": "90"}, {"MALLOC_PERTURB_": "90"}, {"FFALLOC_FILL": "90", "MALLOC_PERTURB_": "1"}):

@@ -152,9 +152,12 @@ class Contract(TestCase):
                 process = run([CHILDREN / "remote", "realloc"], FFALLOC_ON_ERROR="report", **variables)
                 self.assertEqual(process.returncode, 0, process.stderr[-200:])
                 self.assertIn("is 16 bytes inside a block of 48 bytes", process.stderr)
+                others = [line for line in process.stderr.splitlines() if not line.startswith("ffalloc: free of 0x")]
+                self.assertEqual(others, [], "told of another call than free")
 
     def test_what_another_thread_frees_wrongly_is_told(self):
-        for case, message in (("twice", "double free of "), ("inside", "is 16 bytes inside a block of 48 ")):
+        for case, message in (("twice", "double free of "), ("inside", "is 16 bytes inside a block of 48 "),
+                              ("asked", "malloc_usable_size of freed memory"), ("left", "double free of ")):
             process = run([CHILDREN / "remote", case])
             self.assertEqual(process.returncode, -signal.SIGABRT)
             self.assertIn(message, process.stderr)

@@ -91,6 +91,27 @@ class Recorder(ToolCase):
         process.communicate(timeout=30)
         self.assertNotEqual(process.returncode, 0)
 
+    def test_the_thread_that_forks_is_the_child_s_first(self):
+        program = """
+import os, threading
+def fork():
+    child = os.fork()
+    if child == 0:
+        for _ in range(100):
+            bytearray(1000)
+        os._exit(0)
+    print(child, os.waitpid(child, 0)[1])
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+"""
+        done = self.tool("record", "-o", self.folder / "trace.%p", "--", sys.executable, "-c", program)
+        child, status = done.stdout.split()
+        self.assertEqual(status, "0")
+        threads = [event["thread"] for event in self.events(self.folder / f"trace.{child}")]
+        self.assertGreater(len(threads), 100)
+        self.assertEqual(set(threads), {"0"})
+
 
 if __name__ == "__main__":
     unittest.main()

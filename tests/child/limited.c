@@ -177,6 +177,35 @@ static int neighbours(void)
     return !seen || !is_apart(malloc(3 * MIB)) ? 4 : 0;
 }
 
+static size_t address_space(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%zu", &pages) != 1)
+        exit(2);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What a limit refused for a part leaves nothing behind: without it the same pool serves. */
+static int grow_later(void)
+{
+    char *first = malloc(100);
+    struct rlimit limit;
+    getrlimit(RLIMIT_AS, &limit);
+    rlim_t before = limit.rlim_cur;
+    for (size_t more = 0; more < 40 * MIB; more += more / 2 + 4096) {
+        limit.rlim_cur = address_space() + more;
+        setrlimit(RLIMIT_AS, &limit);
+        if (malloc(64 * MIB))
+            return 3;
+        limit.rlim_cur = before;
+        setrlimit(RLIMIT_AS, &limit);
+    }
+    char *block = malloc(64 * MIB);
+    return block > first && (size_t)(block - first) < 200 * MIB ? 0 : 4;
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
@@ -194,6 +223,8 @@ int main(int count, char **arguments)
         return lock();
     if (strcmp(what, "neighbours") == 0)
         return neighbours();
+    if (strcmp(what, "later") == 0)
+        return grow_later();
     if (strcmp(what, "thread") == 0)
         return use_thread();
     if (strcmp(what, "abort") == 0) {

@@ -6,6 +6,8 @@
  *   remote fork     also in a child that is forked meanwhile
  *   remote twice    a block freed by another thread and then by its owner: a double free
  *   remote inside   a pointer into a block, freed by another thread
+ *   remote asked    a block freed by another thread, which then asks for its size
+ *   remote left     a block of a thread that has ended, freed twice: seen at once, as nothing waits
  *   remote realloc  of live blocks, while another thread frees what is no block, also by the inbox
  *   remote size     malloc_usable_size of blocks whose neighbours their owner frees and places
  */
@@ -30,12 +32,17 @@ static void *free_all(void *count)
     return NULL;
 }
 
-static void free_elsewhere(size_t count)
+static void run_thread(void *(*work)(void *argument), void *argument)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, free_all, &count))
+    if (pthread_create(&thread, NULL, work, argument))
         abort();
     pthread_join(thread, NULL);
+}
+
+static void free_elsewhere(size_t count)
+{
+    run_thread(free_all, &count);
 }
 
 static void *do_nothing(void *nothing)
@@ -126,13 +133,23 @@ static int resize_meanwhile(void)
     return 0;
 }
 
+static void *free_and_ask(void *block)
+{
+    free(block);
+    malloc_usable_size(block);
+    return NULL;
+}
+
+static void *make_one(void *nothing)
+{
+    blocks[0] = malloc(48);
+    return nothing;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, do_nothing, NULL)) /* what a thread needs is there now */
-        abort();
-    pthread_join(thread, NULL);
+    run_thread(do_nothing, NULL); /* what a thread needs is there now */
     for (size_t i = 0; i < COUNT; i++)
         blocks[i] = malloc(48);
     if (strcmp(what, "order") == 0) {
@@ -164,6 +181,12 @@ int main(int argc, char **argv)
         shift = 16;
         free_elsewhere(1);
         free(blocks[1]);
+    } else if (strcmp(what, "asked") == 0) {
+        run_thread(free_and_ask, blocks[0]);
+    } else if (strcmp(what, "left") == 0) {
+        run_thread(make_one, NULL);
+        free(blocks[0]);
+        free(blocks[0]);
     }
     return fail("nothing was noticed");
 }
