@@ -81,8 +81,8 @@ class Usage(ToolCase):
         self.assertFalse(mark.exists())
 
     def test_one_status_in_all_commands(self):
-        for command in ("run", "record", "replay", "size", "map", "report", "export", "sweep", "dump",
-                        "doctor", "data", "events"):
+        for command in ("run", "record", "replay", "size", "why", "map", "report", "export", "sweep", "dump",
+                        "doctor", "data", "events", "reasons"):
             for words in (["--no-such-option"], ["--no-such-option=1", "x"]):
                 self.tool(command, *words, status=2)
         trace = self.record(PLACES)
@@ -247,7 +247,7 @@ class Names(ToolCase):
             with self.subTest(name=name):
                 trace = self.record_named(name)
                 for words in (["size", "--json", trace], ["size", trace, trace], ["map", "--json", trace],
-                              ["replay", "--json", trace], ["report", "-o", "-", trace],
+                              ["why", trace], ["why", "--json", trace], ["replay", "--json", trace], ["report", "-o", "-", trace],
                               *(["export", "-o", "-", f"--format={kind}", trace]
                                 for kind in ("massif", "csv", "heaptrack", "chrome"))):
                     done = subprocess.run([BUILD / "ffalloc", *words], capture_output=True)
@@ -320,7 +320,7 @@ class Damage(ToolCase):
             end = '{"status":"x","signal":[]}' if process.startswith((b"{", b"[") if isinstance(process, bytes)
                                                                       else ("{", "[")) else "[]"
             trace = self.trace(process, end, maps="nonsense\n7f-zz r-xp /etc/passwd\n")
-            for words in (["size"], ["replay"], ["report", "-o", "-"],
+            for words in (["size"], ["why"], ["replay"], ["report", "-o", "-"],
                           *(["export", "-o", "-", "--format", kind] for kind in ("massif", "chrome", "csv"))):
                 done = self.tool(*words, trace)
                 self.assertEqual(done.stderr, "", (process, end, words))

@@ -65,6 +65,7 @@ int command_record(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_size(int argc, char **argv);
 int command_data(int argc, char **argv);
+int command_reasons(int argc, char **argv);
 int command_events(int argc, char **argv);
 
 #endif

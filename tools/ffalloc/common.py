@@ -87,6 +87,12 @@ def survey(trace, **options):
     return data
 
 
+def reasons(trace, **options):
+    """Why a trace needs its pool; options as those of ffalloc reasons, None is left out."""
+    words = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    return json.loads(run_command("reasons", *words, "--", trace=trace))
+
+
 def person(size):
     """A size for a person."""
     value = float(size)

@@ -21,6 +21,7 @@ static const struct {
     {"record", command_record, "run a program and write down each of its calls"},
     {"replay", command_replay, "make the calls of a trace again"},
     {"size", command_size, "the smallest pool for a trace"},
+    {"why", NULL, "what makes that pool so large, and what would make it smaller"},
     {"map", NULL, "a picture of the pool, at one moment and over its life"},
     {"report", NULL, "all about a trace on one HTML page"},
     {"export", NULL, "a trace for other viewers"},
@@ -28,6 +29,7 @@ static const struct {
     {"dump", NULL, "the pools in an image of a device's memory, or a core file"},
     {"doctor", NULL, "which integrations work here"},
     {"data", command_data, NULL},
+    {"reasons", command_reasons, NULL},
     {"events", command_events, NULL},
 };
 

@@ -42,21 +42,6 @@ static size_t parse_runs(const char *text)
     return (size_t)count;
 }
 
-static unsigned parse_target(const char *text)
-{
-    static const struct {
-        const char *text;
-        unsigned target;
-    } targets[] = {{"32", 32},
-                   {"64", 64},
-                   {"32-small", 32 | FFALLOC_TARGET_SMALL},
-                   {"64-small", 64 | FFALLOC_TARGET_SMALL}};
-    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
-        if (strcmp(text, targets[i].text) == 0)
-            return targets[i].target;
-    die(STATUS_USAGE, "--target: '%s' is none of 32, 64, 32-small, 64-small", text);
-}
-
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct size_arguments *arguments = state->input;
@@ -71,7 +56,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         arguments->fits = parse_size_argument("--fits", text);
         break;
     case 't':
-        arguments->target = parse_target(text);
+        arguments->target = parse_target_argument(text);
         break;
     case 'r':
         arguments->run_count = parse_runs(text);

@@ -21,6 +21,21 @@
 #include "command.h"
 #include "symbols.h"
 
+unsigned parse_target_argument(const char *text)
+{
+    static const struct {
+        const char *text;
+        unsigned target;
+    } targets[] = {{"32", 32},
+                   {"64", 64},
+                   {"32-small", 32 | FFALLOC_TARGET_SMALL},
+                   {"64-small", 64 | FFALLOC_TARGET_SMALL}};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+        if (strcmp(text, targets[i].text) == 0)
+            return targets[i].target;
+    die(STATUS_USAGE, "--target: '%s' is none of 32, 64, 32-small, 64-small", text);
+}
+
 /* The end of the highest block in a pool of that many usable bytes; 0 if a request fails there. */
 static uint64_t mark_within(struct sizing *sizing, uint64_t usable)
 {

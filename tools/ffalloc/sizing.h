@@ -18,6 +18,9 @@ struct sizing {
     uint64_t min_pool;
 };
 
+/* The target that an argument names: 32, 64, 32-small or 64-small; or ends with a line. */
+unsigned parse_target_argument(const char *text);
+
 /* Sizes the trace at `path`, which messages call `name`. The granule: 0 for the trace's own; the
  * target is that of ffalloc_target_pool_size_for. Ends with a line if the trace is not valid, or
  * no pool of that target is large enough. */

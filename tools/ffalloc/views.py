@@ -12,6 +12,7 @@ import sys
 from common import Failure, say
 
 COMMANDS = {
+    "why": "why_view",
     "map": "map_view",
     "report": "report_view",
     "export": "export_view",

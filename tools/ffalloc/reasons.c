@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* ffalloc reasons: why a trace needs its pool and what would change that, as JSON for `why`. */
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "search.h"
+#include "sizing.h"
+#include "symbols.h"
+#include "text.h"
+
+#define WHAT_IFS 24u
+#define HOLES    8u
+#define HOLDERS  12u
+#define BLOCKS   64u /* of a group, whose events are listed */
+
+struct arguments {
+    const char *path;
+    size_t granule;
+    unsigned target;
+};
+
+static const struct argp_option options[] = {
+    {"granule", 'g', "BYTES", 0, "8 to 4096; default: as recorded, or 16", 0},
+    {"target", 't', "BITS", 0, "32, 64, 32-small or 64-small; default: this machine", 0},
+    {0},
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case 'g':
+        arguments->granule = parse_granule_argument(text);
+        break;
+    case 't':
+        arguments->target = parse_target_argument(text);
+        break;
+    case ARGP_KEY_ARG:
+        arguments->path = text;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp argp = {options, parse, "TRACE", "Prints what ffalloc why tells, as JSON.",
+                                 NULL,    NULL,  NULL};
+
+/* All that is told. */
+struct reasons {
+    struct sizing sizing;
+    struct life life;
+    struct trial trial;
+    struct mark mark;
+    struct search search;
+    struct symbols *symbols;
+};
+
+static void add(cJSON *object, const char *name, uint64_t number)
+{
+    cJSON_AddNumberToObject(object, name, (double)number);
+}
+
+static void add_site(cJSON *object, const struct reasons *reasons, uint32_t site)
+{
+    if (site)
+        cJSON_AddStringToObject(
+            object, "site", symbols_text(reasons->symbols, &reasons->sizing.trace->stacks[site]));
+    add(object, "site_number", site);
+}
+
+/* A block as it is known by: the call that it comes from. */
+static void add_block(cJSON *object, const struct reasons *reasons, uint32_t number)
+{
+    const struct block *block = &reasons->life.blocks[number];
+    const struct trace_event *birth = life_birth(&reasons->life, number);
+    add(object, "event", block->birth);
+    cJSON_AddStringToObject(object, "call", trace_op_name(birth->op));
+    add(object, "size", birth->size);
+    add(object, "largest", block->largest);
+    add(object, "resizes", block->resize_count);
+    if (block->death)
+        add(object, "freed", block->death);
+    add_site(object, reasons, birth->site);
+}
+
+static void add_moment(cJSON *root, const struct reasons *reasons)
+{
+    const struct replay *replay = &reasons->sizing.replay;
+    const struct trace_event *asked = &replay->at_mark.asked;
+    cJSON *mark = cJSON_AddObjectToObject(root, "set_by");
+    add(mark, "event", replay->at_mark.event);
+    cJSON_AddStringToObject(mark, "call", trace_op_name(asked->op));
+    add(mark, "size", asked->size);
+    add_site(mark, reasons, asked->site);
+    add(root, "payload", replay->at_mark.payload);
+    add(root, "rounding", replay->at_mark.rounded - replay->at_mark.payload);
+    add(root, "holes", reasons->sizing.min_usable - replay->at_mark.rounded);
+    add(root, "metadata", reasons->sizing.min_pool - reasons->sizing.min_usable);
+}
+
+static void add_hole(cJSON *array, const struct reasons *reasons, const struct hole *hole)
+{
+    const struct life *life = &reasons->life;
+    uint32_t above = reasons->mark.blocks[hole->above];
+    uint64_t mark_time = life_event(life, reasons->mark.event)->time;
+    cJSON *object = cJSON_CreateObject();
+    add(object, "offset", hole->offset);
+    add(object, "size", hole->size);
+    add(object, "since", hole->since);
+    add(object, "age", mark_time - (hole->since ? life_event(life, hole->since)->time : 0));
+    add(object, "refused", hole->refused_count);
+    if (hole->refused_count)
+        add(object, "refused_least", hole->refused_least);
+    add(object, "blocks_above", hole->run_count);
+    add(object, "bytes_above", hole->run_size);
+    cJSON *pin = cJSON_AddObjectToObject(object, "below");
+    add_block(pin, reasons, above);
+    add(pin, "offset", reasons->mark.offsets[hole->above]);
+    add(pin, "age", mark_time - life_birth(life, above)->time);
+    cJSON_AddItemToArray(array, object);
+}
+
+static void add_group(cJSON *object, const struct reasons *reasons, const struct group *group)
+{
+    static const char *const names[] = {"block", "run", "size", "site", "pool"};
+    cJSON_AddStringToObject(object, "by", names[group->by]);
+    add(object, "count", group->count);
+    if (group->by == BY_NONE)
+        return;
+    if (group->by == BY_SITE)
+        add_site(object, reasons, (uint32_t)group->value);
+    if (group->by == BY_SIZE)
+        add(object, "size", group->value);
+    add_block(cJSON_AddObjectToObject(object, "begins_with"), reasons, group->blocks[0]);
+    cJSON *events = cJSON_AddArrayToObject(object, "events");
+    for (uint32_t i = 0; i < group->count && i < BLOCKS; i++)
+        cJSON_AddItemToArray(events,
+                             cJSON_CreateNumber(reasons->life.blocks[group->blocks[i]].birth));
+}
+
+static cJSON *change_object(const struct reasons *reasons, const struct change *change)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "change", change_name(change->kind));
+    if (change->to) {
+        add(object, "from", change->from);
+        add(object, "to", change->to);
+    }
+    add_group(object, reasons, change->group);
+    return object;
+}
+
+static void add_outcome(cJSON *object, const struct reasons *reasons, const struct outcome *outcome)
+{
+    const struct sizing *sizing = &reasons->sizing;
+    cJSON_AddNumberToObject(object, "saved", (double)sizing->min_pool - (double)outcome->pool);
+    cJSON_AddNumberToObject(object, "saved_usable",
+                            (double)sizing->min_usable - (double)outcome->usable);
+    add(object, "pool", outcome->pool);
+    add(object, "usable", outcome->usable);
+}
+
+static cJSON *what_if_object(const struct reasons *reasons, const struct what_if *what_if)
+{
+    cJSON *object = cJSON_CreateObject();
+    add_outcome(object, reasons, &what_if->outcome);
+    cJSON *changes = cJSON_AddArrayToObject(object, "changes");
+    for (unsigned i = 0; i < what_if->plan.count; i++)
+        cJSON_AddItemToArray(changes, change_object(reasons, &what_if->plan.changes[i]));
+    return object;
+}
+
+static void add_together(cJSON *root, const struct reasons *reasons)
+{
+    const struct search *search = &reasons->search;
+    if (search->best.plan.count == 0)
+        return;
+    cJSON *object = what_if_object(reasons, &search->best);
+    cJSON *change = NULL;
+    unsigned i = 0;
+    cJSON_ArrayForEach(change, cJSON_GetObjectItem(object, "changes"))
+        add(change, "pool_so_far", search->steps[i++].pool);
+    cJSON_AddItemToObject(root, "together", object);
+}
+
+static void add_lists(cJSON *root, const struct reasons *reasons)
+{
+    cJSON *holes = cJSON_AddArrayToObject(root, "largest_holes");
+    for (unsigned i = 0; i < reasons->mark.hole_count && i < HOLES; i++)
+        add_hole(holes, reasons, &reasons->mark.holes[i]);
+    cJSON *what_ifs = cJSON_AddArrayToObject(root, "what_ifs");
+    for (size_t i = 0; i < reasons->search.found_count && i < WHAT_IFS; i++)
+        cJSON_AddItemToArray(what_ifs, what_if_object(reasons, &reasons->search.found[i]));
+    add_together(root, reasons);
+    add(root, "tried", reasons->search.tried);
+}
+
+/* What the payload at the mark is, by site; without sites by size. */
+static void add_holders(cJSON *root, const struct reasons *reasons)
+{
+    uint32_t count;
+    bool has_sites = reasons->sizing.trace->stack_count > 1;
+    enum group_by by = has_sites ? BY_SITE : BY_SIZE;
+    struct holder *holders = holders_take(&reasons->life, &reasons->mark, by, &count);
+    cJSON *array = cJSON_AddArrayToObject(root, has_sites ? "held_by_site" : "held_by_size");
+    for (uint32_t i = 0; i < count && i < HOLDERS; i++) {
+        cJSON *object = cJSON_CreateObject();
+        if (has_sites)
+            add_site(object, reasons, (uint32_t)holders[i].value);
+        else
+            add(object, "size", holders[i].value);
+        add(object, "bytes", holders[i].bytes);
+        add(object, "never_freed", holders[i].forever);
+        add(object, "blocks", holders[i].count);
+        cJSON_AddItemToArray(array, object);
+    }
+    free(holders);
+}
+
+static void print_reasons(const struct reasons *reasons)
+{
+    const struct sizing *sizing = &reasons->sizing;
+    size_t granule = reasons->trial.granule;
+    uint64_t bound = life_bound(&reasons->life, granule);
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "trace", printable(sizing->trace->path));
+    add(root, "events", sizing->event_count);
+    add(root, "granule", granule);
+    add(root, "threads", sizing->thread_count);
+    add(root, "failed_while_recording", sizing->failed_before);
+    cJSON_AddBoolToObject(root, "is_exact", sizing_is_exact(sizing));
+    add(root, "spare", reasons->trial.spare);
+    add(root, "min_usable", sizing->min_usable);
+    add(root, "min_pool", sizing->min_pool);
+    add(root, "bound_usable", bound);
+    add(root, "bound_pool", plan_pool_size(&reasons->trial, bound, granule));
+    add_moment(root, reasons);
+    add_lists(root, reasons);
+    add_holders(root, reasons);
+    char *text = cJSON_Print(root);
+    puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+static void take_reasons(struct reasons *reasons, const struct arguments *arguments)
+{
+    struct sizing *sizing = &reasons->sizing;
+    unsigned target = arguments->target ? arguments->target : sizeof(size_t) * 8;
+    bool is_32 = (target & ~FFALLOC_TARGET_SMALL) == 32;
+    sizing_take(sizing, arguments->path, arguments->path,
+                is_32 && !arguments->granule ? 8 : arguments->granule, target);
+    if (sizing->replay.at_mark.event == 0)
+        die(STATUS_FAILED, "%s: no request in it was served", arguments->path);
+    life_load(&reasons->life, sizing->trace);
+    size_t granule = sizing->replay.granule;
+    uint64_t largest = (uint64_t)1 << sizing->largest_log2;
+    reasons->trial = (struct trial){
+        .life = &reasons->life,
+        .granule = granule,
+        .target = target,
+        .pool = sizing->min_pool,
+        .spare = largest > granule ? largest - granule : 0,
+        .tags = allocate(reasons->life.block_count),
+    };
+    static const struct plan unchanged = {.count = 0};
+    mark_take(&reasons->mark, &reasons->trial, &unchanged, sizing->replay.at_mark.event);
+    mark_date(&reasons->mark, &reasons->trial);
+    search_all(&reasons->search, &reasons->trial, &reasons->mark);
+    reasons->symbols = symbols_open(sizing->trace->maps);
+}
+
+int command_reasons(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct reasons reasons = {0};
+    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    if (!arguments.path)
+        die(STATUS_USAGE, "reasons: no trace is named");
+    take_reasons(&reasons, &arguments);
+    print_reasons(&reasons);
+    finish_output();
+    symbols_close(reasons.symbols);
+    search_free(&reasons.search);
+    mark_free(&reasons.mark);
+    life_free(&reasons.life);
+    free(reasons.trial.tags);
+    sizing_close(&reasons.sizing);
+    return STATUS_OK;
+}
