@@ -39,6 +39,28 @@ class Readme(ToolCase):
         done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True)
         self.assertIn("ff heap", done.stdout, done.stderr)
 
+    def code(self, first):
+        """The lines of a listing that begins so."""
+        return re.sub(r"(?m)^    ", "", re.search(rf"(?m)(^    {re.escape(first)}.*\n(?:    .*\n|\n(?=    ))*)", TEXT).group(1))
+
+    def test_its_firmware_compiles_and_runs(self):
+        source, program = self.folder / "main.c", self.folder / "main"
+        core = sorted((SOURCE / "src/core").glob("*.c"))
+        for text, libraries in (
+                (self.code("#include <ffalloc/ffalloc.h>"), core),
+                (self.code("#include <ffalloc/regions.h>"), core + sorted((SOURCE / "src/regions").glob("*.c"))),
+                (self.code("#include <ffalloc/arena.h>") + "int main(void) { return 0; }\n",
+                 [BUILD / "libffalloc-arena.a"])):
+            source.write_text(text)
+            done = subprocess.run([need("gcc"), "-Wall", "-Wextra", "-Werror", f"-I{SOURCE / 'include'}", source, *libraries,
+                                   "-o", program], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            subprocess.run([program], check=True)
+
+    def test_its_commands_are_those_of_the_command(self):
+        said = set(re.findall(r"(?m)^\| `([a-z]+)` \|", TEXT))
+        self.assertEqual(said, set(re.findall(r"(?m)^  ([a-z]+)  ", self.tool("--help").stdout)))
+
     def test_the_files_it_names_are_there(self):
         for path in re.findall(r"\]\(([^)#:]+)\)", TEXT):
             self.assertTrue((SOURCE / path).exists(), path)
@@ -138,6 +160,12 @@ class Reader(ToolCase):
 
 
 class Sizing(ToolCase):
+    def test_several_runs_are_recorded_as_said(self):
+        page = (SOURCE / "doc/sizing.md").read_text()
+        [words] = re.findall(r"(?m)^    ffalloc (size --runs .*)$", page)
+        done = self.tool(*words.replace("./app", str(BUILD / "tests/places")).split())
+        self.assertIn("median", done.stdout)
+
     def test_each_figure_is_explained(self):
         page = (SOURCE / "doc/sizing.md").read_text()
         done = self.tool("run", "--stats", "--", "ls", "/")
