@@ -372,7 +372,7 @@ class Streams(ToolCase):
         os.mkfifo(pipe)
         exports = [["export", "-o", "-", "--format", kind]
                    for kind in ("massif", "heaptrack", "pprof", "chrome", "json", "csv")]
-        for words in (["size", "--json"], ["replay", "--json"], ["events", "csv"], ["data"], ["map"],
+        for words in (["size", "--json"], ["replay", "--json"], ["events", "csv"], ["data"], ["why"], ["map"],
                       ["map", "--json"], ["map", "--svg", "-"], ["report", "-o", "-"], *exports):
             with self.subTest(words):
                 of_file = self.output_of(words, trace)
