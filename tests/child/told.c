@@ -3,7 +3,8 @@
  * Misuse in a process with two threads, told while nobody is kept waiting.
  *
  *   told MISUSE abort   a handler of SIGABRT allocates, asks for all locks, and returns
- *   told MISUSE pipe    standard error is a full pipe, and its reader does so before it reads
+ *   told MISUSE pipe    standard error is a full pipe, and its reader does so before it reads;
+ *                       signals interrupt the one who writes, meanwhile
  *
  *   free, realloc, size of a freed block; foreign: of an address that is no block's; inbox: a wrong
  *   free of the other thread, which waits for the owner
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static void (*volatile release)(void *address) = free;
@@ -27,6 +29,7 @@ static int pipe_end = -1;
 static int is_wrong_now; /* the misuse comes */
 static char *inner;      /* for the other thread to free */
 static int is_freed;
+static int is_read; /* a line, by the other thread */
 
 /* Takes the lock of each pool that is in use, and the recorder's. */
 static void ask_for_all(void)
@@ -46,6 +49,10 @@ static void on_abort(int number)
 static void *live(void *nothing)
 {
     char text[4096];
+    sigset_t alarms;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_BLOCK, &alarms, NULL);
     release(malloc(100));
     while (!__atomic_load_n(&inner, __ATOMIC_ACQUIRE))
         usleep(1000);
@@ -55,8 +62,10 @@ static void *live(void *nothing)
         usleep(1000);
     usleep(100000);
     ask_for_all();
-    while (pipe_end >= 0 && read(pipe_end, text, sizeof text) > 0)
-        ;
+    ssize_t length;
+    while (pipe_end >= 0 && (length = read(pipe_end, text, sizeof text)) > 0)
+        if (memchr(text, '\n', (size_t)length))
+            __atomic_store_n(&is_read, 1, __ATOMIC_RELEASE);
     pause();
     return nothing;
 }
@@ -95,6 +104,38 @@ static void fill_pipe(void)
     fcntl(2, F_SETFL, 0);
 }
 
+static void ignore(int number)
+{
+    (void)number;
+}
+
+/* Interrupts what this thread waits for; nothing is restarted. */
+static void set_alarms(long microseconds)
+{
+    struct sigaction action = {.sa_handler = ignore};
+    struct itimerval often = {{0, microseconds}, {0, microseconds}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static void misuse_beside_thread(const char *what, char *stale)
+{
+    __atomic_store_n(&is_wrong_now, 1, __ATOMIC_RELEASE);
+    misuse(what, stale);
+}
+
+static void misuse_with_full_pipe(const char *what, char *stale)
+{
+    fill_pipe();
+    set_alarms(3000);
+    misuse_beside_thread(what, stale);
+    set_alarms(0);
+    for (unsigned i = 0; i < 5000 && !__atomic_load_n(&is_read, __ATOMIC_ACQUIRE); i++)
+        usleep(1000);
+    if (!is_read)
+        _exit(3);
+}
+
 int main(int argc, char **argv)
 {
     pthread_t thread;
@@ -113,9 +154,9 @@ int main(int argc, char **argv)
         usleep(1000);
     release(stale);
     if (pipe_end >= 0)
-        fill_pipe();
-    __atomic_store_n(&is_wrong_now, 1, __ATOMIC_RELEASE);
-    misuse(argv[1], stale);
+        misuse_with_full_pipe(argv[1], stale);
+    else
+        misuse_beside_thread(argv[1], stale);
     puts("end");
     fflush(stdout);
     _exit(0);
