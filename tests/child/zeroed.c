@@ -9,6 +9,7 @@
  *
  * refused, quiet: madvise fails by a seccomp filter, or does nothing and tells of success.
  */
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
@@ -147,6 +148,17 @@ static void refuse_madvise(unsigned error)
     }
 }
 
+/* free keeps errno, also where it gives memory back and the system refuses that. */
+static void keep_errno(void)
+{
+    unsigned char *dirty = take(100 * MIB, 1);
+    release(take(1, 1));
+    errno = 77;
+    release(dirty);
+    if (errno != 77)
+        fail("errno after free", 100 * MIB, 0, (size_t)errno);
+}
+
 #define BLOCKS 400
 
 /* Holes of each size from half a page to some pages, with live blocks between them that begin and
@@ -182,6 +194,7 @@ int main(int argc, char **argv)
         refuse_madvise(what[0] == 'r' ? 1 : 0);
         clear_in_hole(4 * MIB, 16);
         clear_all_sizes();
+        keep_errno();
     } else
         return 2;
     puts("end");
