@@ -250,8 +250,8 @@ static void print_survey(const struct survey *survey)
     add(root, "failed_count", survey->failed_count);
     add(root, "failed_event", survey->failed_event);
     add(root, "mark", survey->replay.mark);
-    add(root, "min_pool",
-        ffalloc_pool_size_for((size_t)(survey->replay.mark / survey->granule), survey->granule));
+    size_t granules = (size_t)(survey->replay.mark / survey->granule);
+    add(root, "min_pool", ffalloc_pool_size_for(granules + (granules == 0), survey->granule));
     cJSON_AddBoolToObject(root, "has_aligned", survey->has_aligned);
     add(root, "usable", survey->usable);
     add(root, "payload_peak", survey->replay.payload_peak);
