@@ -3,6 +3,7 @@
 the command, and sized by `ffalloc size`."""
 
 import collections
+import html
 import os
 import random
 import re
@@ -328,6 +329,19 @@ class Why(ToolCase):
             lines = self.tool("why", trace, COLUMNS=f"{columns}").stdout.splitlines()
             self.assertLessEqual(max(map(len, lines)), columns)
             self.assertLessEqual(len(lines), most)
+
+    def test_the_report_begins_with_it(self):
+        trace = self.write(random_events(1, 600))
+        [answer, *_] = self.tool("why", trace, COLUMNS="4000").stdout.splitlines()
+        [best, *_] = self.why(trace)["what_ifs"]
+        page = html.unescape(self.tool("report", trace, "-o", "-").stdout)
+        self.assertLess(0, page.find(answer), answer)
+        self.assertLess(page.find(answer), page.find("What the pool is made of"))
+        self.assertIn(f"<dt>{best['saved']:,}</dt>", page)
+        self.assertNotIn("what to change", self.tool("report", "--pool=64K", trace, "-o", "-").stdout)
+        failed = self.folder / "failed"
+        failed.write_bytes(struct.pack("<4sIQBBHIQII", b"FTRC", 2, 2**64 - 1, 6, 0, 0, 2**32 - 1, 5, 0, 0))
+        self.assertNotIn("what to change", self.tool("report", failed, "-o", "-").stdout)
 
     def test_the_same_answer_each_time(self):
         trace = self.write(random_events(5, 700))

@@ -8,7 +8,9 @@ import sys
 
 import jinja2
 
-from common import Parser, cells, number, person, say, site_name, survey, top_sites, write_file
+import words
+from common import (Parser, cells, number, person, reasons, say, site_name, survey, top_sites,
+                    write_file)
 from picture import PALETTE
 
 SITES = 200
@@ -93,7 +95,33 @@ def site_rows(data):
     return rows
 
 
-def page(data):
+def why_section(found):
+    """What ffalloc why says, as lists of a figure and a text each."""
+    together = found.get("together", {"changes": []})["changes"]
+    holders = words.holders(found, 5) if words.is_payload(found) else []
+    return {
+        "verdict": words.verdict(found),
+        "doubts": words.doubts(found),
+        "is_open": words.is_worth_it(found),
+        "bound": found["bound_pool"],
+        "lists": (
+            ("What one change saves, in bytes", [
+                (number(each["saved"]), words.change_text(each["changes"][0]))
+                for each in words.best_of_each(found, 5)]),
+            ("Several together: the pool after each", [
+                (number(change["pool_so_far"]), words.change_text(change))
+                for change in (together if len(together) > 1 else [])]),
+            ("The largest holes when the pool is highest, in bytes", [
+                (number(hole["size"]), words.hole_text(hole, found["set_by"]))
+                for hole in words.holes_that_matter(found, 3)]),
+            ("Who holds the payload then, in bytes", [
+                (number(held["bytes"]), f"{name}, {number(held['blocks'], 'block')}; "
+                 f"{number(held['never_freed'])} are never freed") for name, held in holders]),
+        ),
+    }
+
+
+def page(data, found):
     folder = pathlib.Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True,
@@ -105,7 +133,7 @@ def page(data):
     # A script's text ends, or hides its end, at what begins with "<", whatever quotes it stands in.
     script_data = json.dumps(picture_data(data), separators=(",", ":")).replace("<", "\\u003c")
     return environment.get_template("report.html").render(
-        data=data, command=command, program=process.get("program", ""), mark=data["set_by"],
+        data=data, why=found and why_section(found), command=command, program=process.get("program", ""), mark=data["set_by"],
         mark_site=site_name(data, data["set_by"]["site"]), sites=site_rows(data),
         has_names=any(site["name"] for site in data["sites"]), bars=size_bars(data),
         seconds=data["duration"] / 1e6,
@@ -119,7 +147,10 @@ def page(data):
 def main(arguments):
     options = parse(arguments)
     data = survey(options.trace, pool=options.pool, granule=options.granule, columns=1600, rows=480)
-    content = page(data)
+    found = None
+    if data["set_by"]["event"] and not options.pool:
+        found = reasons(options.trace, granule=options.granule)
+    content = page(data, found)
     write_file(options.output, content)
     if options.output != "-":
         say(f"{options.output}: {number(data['events'], 'event')}, {person(len(content.encode()))}")

@@ -86,7 +86,7 @@ def print_together(page, data):
 
 def print_holders(page, data):
     """For where places give little: what the payload is."""
-    if words.best_placement(data) * 20 > data["min_pool"]:
+    if not words.is_payload(data):
         return
     page.title("Who holds the payload at that moment; bytes, of them never freed:")
     chosen = words.holders(data, HOLDERS)

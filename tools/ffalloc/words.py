@@ -80,6 +80,16 @@ def most_saved(data):
     return data["together"]["saved"] if "together" in data else 0
 
 
+def is_worth_it(data):
+    """Whether all that was found is more than a hundredth of the pool."""
+    return most_saved(data) * 100 > data["min_pool"]
+
+
+def is_payload(data):
+    """Whether other places give so little that what the payload is matters more."""
+    return best_placement(data) * 20 <= data["min_pool"]
+
+
 def singles(data):
     """The what-ifs of one change."""
     return [each for each in data["what_ifs"] if len(each["changes"]) == 1]
@@ -90,7 +100,7 @@ def verdict(data):
     payload = percent(data["payload"], data["min_pool"])
     best = next(iter(singles(data)), None)
     more = ""
-    if most_saved(data) * 100 > data["min_pool"]:
+    if is_worth_it(data):
         more = f" All that was found comes to {number(most_saved(data))} bytes together."
     if best and best["saved"] * 100 > data["min_pool"]:
         return (f"{sentence(change_text(best['changes'][0], True))}: this run then needs "
