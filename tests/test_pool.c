@@ -51,6 +51,16 @@ Test(init, returns_null_if_and_only_if_not_one_granule_fits)
     cr_assert(ffalloc_init(NULL, 4096) == NULL);
 }
 
+Test(init, refuses_memory_that_ends_before_a_pool_could_begin)
+{
+    struct ffalloc_config config = {.granule = 64};
+    for (size_t misalignment = 1; misalignment < 64; misalignment++)
+        for (size_t size = 0; size < 64; size++) {
+            cr_assert(!ffalloc_init(memory + misalignment, size));
+            cr_assert(!ffalloc_init_with(memory + misalignment, size, &config));
+        }
+}
+
 Test(init, refuses_a_granule_that_is_no_power_of_two_from_8_to_4096)
 {
     static const size_t refused[] = {1, 4, 7, 12, 24, 8192};
