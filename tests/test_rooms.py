@@ -50,6 +50,17 @@ class Rooms(unittest.TestCase):
         names = collections.Counter(path.name for path in [*sources(), *headers])
         self.assertEqual([name for name, count in names.items() if count > 1], [])
 
+    def test_contributing_names_what_there_is(self):
+        """Each room of src, and no file that is none."""
+        text = (SOURCE / "CONTRIBUTING.md").read_text()
+        for room in MAY_INCLUDE:
+            self.assertIn(f"| `{room}` |", text)
+        self.assertEqual({str(path.parent.relative_to(SOURCE)) for path in sources()}, set(MAY_INCLUDE))
+        names = re.findall(r"`((?:tests|src|bench|tools|ports|bindings|include)/[\w./-]+)`", text)
+        names += re.findall(r"\]\((?!http)([^)]+)\)", text)
+        self.assertGreater(len(names), 20)
+        self.assertEqual([name for name in names if not (SOURCE / name).exists()], [])
+
 
 if __name__ == "__main__":
     unittest.main()
