@@ -1,173 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads traces. Whatever the bytes are, nothing beyond them is touched and nothing is believed. */
+/* Reads traces: what the bytes of one mean. */
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "command.h"
-#include "trace.h"
+#include "reader_input.h"
 
-#define INPUT_SIZE    ((size_t)1 << 17)
-#define OUTPUT_SIZE   ((size_t)1 << 18)
 #define TEXT_MOST     ((uint64_t)1 << 24) /* bytes of one text or stack */
 #define STACKS_MOST   ((size_t)1 << 24)
 #define RECORD_SIZE_1 12u
 #define RECORD_SIZE_2 24u
 #define HEADER_SIZE   16u
 
-struct reader {
-    int descriptor;
-    bool is_compressed;
-    bool is_at_end; /* of the file */
-    bool is_in_frame;
-    ZSTD_DStream *stream;
-    unsigned char *input;
-    size_t input_at, input_end;
-    unsigned char *output; /* decompressed, not yet read */
-    size_t output_at, output_end;
-    uint8_t *is_live; /* of each id */
-    size_t live_size;
-    uint64_t promised_count; /* of events; all ones: not known */
-    bool has_ended;
-    bool is_cut_told; /* it was said that the trace is truncated */
-};
-
-static bool refuse(struct trace *trace, const char *why)
-{
-    if (!trace->error)
-        trace->error = why;
-    return false;
-}
-
-/* What ends too early is taken for what there is of it. */
-static bool cut(struct trace *trace)
-{
-    trace->is_truncated = true;
-    return false;
-}
-
-static bool fill_input(struct trace *trace)
-{
-    struct reader *reader = trace->reader;
-    ssize_t length;
-    do
-        length = read(reader->descriptor, reader->input, INPUT_SIZE);
-    while (length < 0 && errno == EINTR);
-    if (length < 0)
-        return refuse(trace, "cannot be read");
-    reader->is_at_end = length == 0;
-    reader->input_at = 0;
-    reader->input_end = (size_t)length;
-    return length > 0;
-}
-
-/* Appends what can be had to the output; false at the end or on an error. */
-static bool fill_output(struct trace *trace)
-{
-    struct reader *reader = trace->reader;
-    memmove(reader->output, reader->output + reader->output_at,
-            reader->output_end - reader->output_at);
-    reader->output_end -= reader->output_at;
-    reader->output_at = 0;
-    if (reader->input_at == reader->input_end && !fill_input(trace))
-        return !trace->error && reader->is_in_frame ? cut(trace) : false;
-    ZSTD_inBuffer in = {reader->input, reader->input_end, reader->input_at};
-    ZSTD_outBuffer out = {reader->output, OUTPUT_SIZE, reader->output_end};
-    if (reader->is_compressed) {
-        size_t left = ZSTD_decompressStream(reader->stream, &out, &in);
-        if (ZSTD_isError(left))
-            return refuse(trace, "is damaged: zstd cannot decompress it");
-        reader->is_in_frame = left != 0;
-    } else {
-        size_t room = OUTPUT_SIZE - out.pos;
-        size_t length = in.size - in.pos < room ? in.size - in.pos : room;
-        memcpy(reader->output + out.pos, reader->input + in.pos, length);
-        out.pos += length;
-        in.pos += length;
-    }
-    reader->input_at = in.pos;
-    reader->output_end = out.pos;
-    return true;
-}
-
-/* The next `size` bytes (a few), or NULL if there are not so many. */
-static const unsigned char *take(struct trace *trace, size_t size)
-{
-    struct reader *reader = trace->reader;
-    while (__builtin_expect(reader->output_end - reader->output_at < size, 0))
-        if (!fill_output(trace))
-            return NULL;
-    const unsigned char *bytes = reader->output + reader->output_at;
-    reader->output_at += size;
-    return bytes;
-}
-
-/* Copies `size` bytes of any number, and skips their padding. */
-static bool take_long(struct trace *trace, void *to, size_t size)
-{
-    size_t left = size;
-    while (left > 0) {
-        size_t length = left < 4096 ? left : 4096;
-        const unsigned char *bytes = take(trace, length);
-        if (!bytes)
-            return cut(trace);
-        memcpy((char *)to + size - left, bytes, length);
-        left -= length;
-    }
-    return take(trace, -size & 7) || cut(trace);
-}
-
 static bool read_header(struct trace *trace)
 {
     struct reader *reader = trace->reader;
     uint32_t version;
     if (reader->input_end - reader->input_at < 4)
-        return refuse(trace, "is no trace: it is too short");
+        return reader_refuse(trace, "is no trace: it is too short");
     reader->is_compressed = memcmp(reader->input, "\x28\xb5\x2f\xfd", 4) == 0;
-    const unsigned char *header = take(trace, HEADER_SIZE);
+    const unsigned char *header = reader_take(trace, HEADER_SIZE);
     if (!header || memcmp(header, "FTRC", 4) != 0)
-        return refuse(trace, "is no trace of ffalloc");
+        return reader_refuse(trace, "is no trace of ffalloc");
     memcpy(&version, header + 4, sizeof version);
     memcpy(&reader->promised_count, header + 8, sizeof reader->promised_count);
     reader->promised_count = le64toh(reader->promised_count);
     trace->version = le32toh(version);
     if (trace->version > 2)
-        return refuse(trace, "was written by a newer ffalloc");
-    return trace->version > 0 || refuse(trace, "is no trace of ffalloc");
-}
-
-/* A copy of what can be read once only. Closes the original; -1 and errno if it cannot be kept. */
-static int keep(int pipe)
-{
-    char bytes[1 << 16];
-    ssize_t length = 0;
-    int descriptor = temporary_file();
-    while (descriptor >= 0 && (length = read(pipe, bytes, sizeof bytes)) > 0)
-        if (write(descriptor, bytes, (size_t)length) != length)
-            break;
-    bool is_kept = descriptor >= 0 && length == 0 && lseek(descriptor, 0, SEEK_SET) == 0;
-    int saved = errno;
-    close(pipe);
-    if (is_kept)
-        return descriptor;
-    if (descriptor >= 0)
-        close(descriptor);
-    errno = saved;
-    return -1;
-}
-
-/* A trace is read as often as need be. "-" is standard input. */
-static int open_input(const char *path)
-{
-    int input = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
-    bool is_pipe = input >= 0 && lseek(input, 0, SEEK_CUR) < 0 && errno == ESPIPE;
-    return is_pipe ? keep(input) : input;
+        return reader_refuse(trace, "was written by a newer ffalloc");
+    return trace->version > 0 || reader_refuse(trace, "is no trace of ffalloc");
 }
 
 struct trace *trace_open(const char *path)
@@ -176,19 +42,19 @@ struct trace *trace_open(const char *path)
     struct reader *reader = allocate(sizeof *reader);
     trace->path = path;
     trace->reader = reader;
-    reader->input = allocate(INPUT_SIZE);
-    reader->output = allocate(OUTPUT_SIZE);
+    reader->input = allocate(READER_INPUT_SIZE);
+    reader->output = allocate(READER_OUTPUT_SIZE);
     reader->stream = ZSTD_createDStream();
-    reader->descriptor = open_input(path);
+    reader->descriptor = reader_open_input(path);
     trace->stacks = allocate(sizeof *trace->stacks);
     trace->stack_count = 1;
     struct stat status;
     if (reader->descriptor < 0 || fstat(reader->descriptor, &status) != 0)
-        refuse(trace, strerror(errno));
+        reader_refuse(trace, strerror(errno));
     else if (S_ISDIR(status.st_mode))
-        refuse(trace, "is a directory");
-    else if (!fill_input(trace))
-        refuse(trace, "is empty");
+        reader_refuse(trace, "is a directory");
+    else if (!reader_fill_input(trace))
+        reader_refuse(trace, "is empty");
     else
         read_header(trace);
     return trace;
@@ -209,7 +75,7 @@ bool trace_rewind(struct trace *trace)
 {
     struct reader *reader = trace->reader;
     if (lseek(reader->descriptor, 0, SEEK_SET) != 0)
-        return refuse(trace, "must be read twice, and a pipe cannot");
+        return reader_refuse(trace, "must be read twice, and a pipe cannot");
     forget(trace);
     ZSTD_initDStream(reader->stream);
     if (reader->live_size > 0)
@@ -219,7 +85,7 @@ bool trace_rewind(struct trace *trace)
     trace->event_count = trace->time = 0;
     trace->id_count = 0;
     trace->error = NULL;
-    return fill_input(trace) && read_header(trace);
+    return reader_fill_input(trace) && read_header(trace);
 }
 
 void trace_close(struct trace *trace)
@@ -246,16 +112,16 @@ static bool check_id(struct trace *trace, const struct trace_event *event)
         event->op != TRACE_FREE && event->op != TRACE_REALLOC && event->op != TRACE_FAILED;
     if (event->op == TRACE_FAILED)
         return id == TRACE_NO_ID || (id < trace->id_count && reader->is_live[id]) ||
-               refuse(trace, "is damaged: a request failed for a block that is not live");
+               reader_refuse(trace, "is damaged: a request failed for a block that is not live");
     if (is_new && id == trace->id_count && id != TRACE_NO_ID) {
         trace->id_count++;
         reader->is_live = grow(reader->is_live, &reader->live_size, trace->id_count, 1);
     }
     if (id >= trace->id_count)
-        return refuse(trace, "is damaged: a block's number is too high");
+        return reader_refuse(trace, "is damaged: a block's number is too high");
     if (reader->is_live[id] == is_new)
-        return refuse(trace, is_new ? "is damaged: a block is placed twice"
-                                    : "is damaged: a block is used that is not live");
+        return reader_refuse(trace, is_new ? "is damaged: a block is placed twice"
+                                           : "is damaged: a block is used that is not live");
     reader->is_live[id] = event->op != TRACE_FREE;
     return true;
 }
@@ -263,10 +129,10 @@ static bool check_id(struct trace *trace, const struct trace_event *event)
 static bool take_text(struct trace *trace, char **text, uint64_t size)
 {
     if (size > TEXT_MOST)
-        return refuse(trace, "is damaged: a text is too long");
+        return reader_refuse(trace, "is damaged: a text is too long");
     free(*text);
     *text = allocate((size_t)size + 1);
-    if (take_long(trace, *text, (size_t)size))
+    if (reader_take_long(trace, *text, (size_t)size))
         return true;
     free(*text);
     *text = NULL;
@@ -277,7 +143,7 @@ static bool take_stack(struct trace *trace, const struct trace_event *record)
 {
     if (record->site != trace->stack_count || trace->stack_count >= STACKS_MOST ||
         record->size > 1024 * sizeof(uint64_t) || record->size % sizeof(uint64_t) != 0)
-        return refuse(trace, "is damaged: a stack is not valid");
+        return reader_refuse(trace, "is damaged: a stack is not valid");
     if ((trace->stack_count & (trace->stack_count - 1)) == 0) {
         trace->stacks = reallocarray(trace->stacks, 2 * trace->stack_count, sizeof *trace->stacks);
         if (!trace->stacks)
@@ -286,7 +152,7 @@ static bool take_stack(struct trace *trace, const struct trace_event *record)
     struct trace_stack *stack = &trace->stacks[trace->stack_count++];
     stack->count = (size_t)record->size / sizeof(uint64_t);
     stack->frames = allocate((size_t)record->size);
-    if (!take_long(trace, stack->frames, (size_t)record->size))
+    if (!reader_take_long(trace, stack->frames, (size_t)record->size))
         return false;
     for (size_t i = 0; i < stack->count; i++)
         stack->frames[i] = le64toh(stack->frames[i]);
@@ -307,7 +173,7 @@ static bool take_other(struct trace *trace, const struct trace_event *record)
         trace->reader->has_ended = true;
         return take_text(trace, &trace->end, record->size);
     default:
-        return refuse(trace, "is damaged: a record of unknown kind");
+        return reader_refuse(trace, "is damaged: a record of unknown kind");
     }
 }
 
@@ -353,11 +219,11 @@ bool trace_next(struct trace *trace, struct trace_event *event)
 {
     size_t record_size = trace->version == 2 ? RECORD_SIZE_2 : RECORD_SIZE_1;
     while (!trace->error && !trace->is_truncated) {
-        const unsigned char *bytes = take(trace, record_size);
+        const unsigned char *bytes = reader_take(trace, record_size);
         if (!bytes)
             return end(trace);
         if (trace->reader->has_ended)
-            return refuse(trace, "is damaged: it goes on after its end");
+            return reader_refuse(trace, "is damaged: it goes on after its end");
         decode(trace, bytes, event);
         if (event->op >= TRACE_PROCESS && trace->version == 2) {
             if (!take_other(trace, event))
@@ -366,11 +232,11 @@ bool trace_next(struct trace *trace, struct trace_event *event)
         }
         if (event->op < TRACE_MALLOC ||
             event->op > (trace->version == 2 ? TRACE_FAILED : TRACE_ALIGNED))
-            return refuse(trace, "is damaged: a record of unknown kind");
+            return reader_refuse(trace, "is damaged: a record of unknown kind");
         if (event->site >= trace->stack_count)
-            return refuse(trace, "is damaged: an event has a stack that is not there");
+            return reader_refuse(trace, "is damaged: an event has a stack that is not there");
         if (event->log2align > 47)
-            return refuse(trace, "is damaged: an alignment is too large");
+            return reader_refuse(trace, "is damaged: an alignment is too large");
         if (!check_id(trace, event))
             return false;
         trace->event_count++;
