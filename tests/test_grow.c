@@ -371,3 +371,39 @@ Test(grow, a_search_reads_nothing_that_is_not_open)
         leave_ground();
     }
 }
+
+/* Holes of 40 granules in 9 groups, then one of 102, each with a used block after it; then 40
+ * granules aligned to 64 are placed. Returns where. */
+static size_t place_behind_nine_groups(struct ffalloc_pool *pool, size_t start)
+{
+    enum { HOLES = 10 };
+    void *holes[HOLES];
+    cr_assert(ffalloc_malloc(pool, start * 64));
+    for (size_t i = 0; i < HOLES; i++) {
+        holes[i] = ffalloc_malloc(pool, (i + 1 < HOLES ? 40 : 102) * 64);
+        cr_assert(holes[i] && ffalloc_malloc(pool, 24 * 64));
+    }
+    for (size_t i = 0; i < HOLES; i++)
+        ffalloc_free(pool, holes[i]);
+    unsigned char *block = ffalloc_aligned_alloc(pool, PAGE, 40 * 64);
+    cr_assert(block);
+    return (size_t)(block - pool->blocks) / 64;
+}
+
+/* The rule passes the hole of 102 over, in which an aligned place is, for one that has 40 + 63
+ * wherever it starts: the pool's end, where a granule less must not be taken for enough. */
+Test(grow, opens_as_much_as_the_rule_for_aligned_requests_asks_for)
+{
+    for (size_t start = 2; start < 64; start++) {
+        struct ffalloc_config config = {
+            .granule = 64, .open_unit = 64, .open_step = 64, .blocks_alignment = PAGE};
+        struct ffalloc_pool *grown = grow_in((size_t)200 << 10, config);
+        unsigned char *memory;
+        struct ffalloc_pool *whole = whole_of(grown, &memory);
+        size_t offs[] = {place_behind_nine_groups(grown, start),
+                         place_behind_nine_groups(whole, start)};
+        cr_assert(offs[0] == offs[1], "start %zu: %zu, not %zu", start, offs[0], offs[1]);
+        free(memory);
+        leave_ground();
+    }
+}
