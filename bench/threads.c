@@ -13,6 +13,7 @@
  *   pipeline           pairs of threads: one allocates and writes, the other reads and frees
  *   pipeline-apart     the same, those that allocate on one core and those that free on another
  *   pipeline-together  the same, both threads of a pair on one core
+ *   pipeline-large     pipeline-apart, where those that allocate have had a block of 128 KiB before
  *   short-lived        threads that make 2000 calls each come and go
  */
 #define _GNU_SOURCE /* CPU_SET */
@@ -158,6 +159,19 @@ static void *produce(void *argument)
     return NULL;
 }
 
+#define LARGE (128u << 10)
+
+static void *produce_after_large(void *argument)
+{
+    unsigned char *large = malloc(LARGE);
+    if (!large)
+        abort();
+    large[0] = 1;
+    produce(argument);
+    free(large);
+    return NULL;
+}
+
 static void *consume(void *argument)
 {
     struct worker *worker = argument;
@@ -237,6 +251,7 @@ int main(int argc, char **argv)
                  {"pipeline", ANYWHERE, produce, consume},
                  {"pipeline-apart", APART, produce, consume},
                  {"pipeline-together", TOGETHER, produce, consume},
+                 {"pipeline-large", APART, produce_after_large, consume},
                  {"short-lived", ANYWHERE, keep_short_lived, keep_short_lived}};
     unsigned count = argc == 4 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
     double seconds = argc == 4 ? strtod(argv[3], NULL) : 0;

@@ -7,8 +7,8 @@ from common import (
     BUILD, ROUNDS, built, environment_with, find_peers, interleaved, output_of, print_noise, skipped, with_again,
 )
 
-MODES = ("independent", "server", "pipeline", "pipeline-apart", "pipeline-together", "short-lived")
-PLACED = ("pipeline-apart", "pipeline-together")  # on two cores
+PLACED = ("pipeline-apart", "pipeline-together", "pipeline-large")  # on two cores
+MODES = ("independent", "server", "pipeline", *PLACED, "short-lived")
 COUNTS = (1, 2, 4, 8, 16)
 SECONDS = os.environ.get("BENCH_SECONDS", "0.5")
 

@@ -123,7 +123,7 @@ class Bench(unittest.TestCase):
                 self.assertEqual(aligned > 0, scenario == "misaligned-holes")
 
     def test_loads_of_several_threads(self):
-        placed = ("pipeline-apart", "pipeline-together") if len(os.sched_getaffinity(0)) > 1 else ()
+        placed = ("pipeline-apart", "pipeline-together", "pipeline-large") if len(os.sched_getaffinity(0)) > 1 else ()
         for mode in ("independent", "server", "pipeline", *placed, "short-lived"):
             with self.subTest(mode):
                 self.assertGreater(self.numbers("threads", mode, 2, 0.0001)[0], 0)
