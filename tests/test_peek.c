@@ -11,7 +11,7 @@
 
 static _Alignas(64) unsigned char memory[1 << 20];
 static unsigned char *slots[SLOTS];
-static size_t freed_size, largest_size;
+static size_t freed_size;
 
 static void change(struct ffalloc_pool *pool, unsigned char **slot, size_t size)
 {
@@ -21,19 +21,15 @@ static void change(struct ffalloc_pool *pool, unsigned char **slot, size_t size)
         return;
     }
     *slot = ffalloc_malloc(pool, size);
-    if (size > largest_size)
-        largest_size = size;
 }
 
-/* A block that may end beyond the next leaf is told by its run, or not at all. */
+/* A block that may end beyond the next leaf is not told. */
 static void compare(const struct ffalloc_pool *pool, const unsigned char *block)
 {
     size_t size = ffalloc_usable_size(pool, block);
     size_t peeked = ffalloc_peek_usable_size(pool, block);
     cr_assert(peeked == size || (peeked == 0 && size > LEAF_SIZE));
     cr_assert(ffalloc_peek_usable_size(pool, block + 1) == 0);
-    size_t run = ffalloc_peek_run_size(pool, block);
-    cr_assert(run <= size && run + 2 * LEAF_SIZE > size, "%zu of %zu", run, size);
 }
 
 Test(peek, agrees_with_the_public_calls)
@@ -49,9 +45,7 @@ Test(peek, agrees_with_the_public_calls)
         ffalloc_marks(pool, &marks);
         cr_assert(ffalloc_peek_used_size(pool) == marks.used_size);
         cr_assert(ffalloc_peek_freed_size(pool) == freed_size);
-        cr_assert(ffalloc_peek_largest_request(pool) == largest_size);
     }
     cr_assert(ffalloc_peek_usable_size(pool, memory) == 0);
     cr_assert(ffalloc_peek_usable_size(pool, memory + sizeof memory) == 0);
-    cr_assert(ffalloc_peek_run_size(pool, memory + sizeof memory) == 0);
 }

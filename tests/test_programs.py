@@ -166,7 +166,7 @@ class Contract(TestCase):
         self.assert_ends_well(run([CHILDREN / "residence"]))
 
     def test_large_memory_goes_back_at_the_free_that_crosses_the_line(self):
-        cases = ("one", "few", "realloc", "remote", "passed", "threads", "left", "sum")
+        cases = ("one", "few", "realloc", "remote", "ways", "passed", "threads", "left", "sum")
         ways = [(case, {}) for case in cases]
         ways += [
             ("one", {"FFALLOC_POOL": "512M"}),

@@ -20,28 +20,10 @@ size_t ffalloc_peek_used_size(const struct ffalloc_pool *pool)
     return bytes_of(pool, most_used - __atomic_load_n(&pool->spare_granules, __ATOMIC_RELAXED));
 }
 
-size_t ffalloc_peek_largest_request(const struct ffalloc_pool *pool)
-{
-    return __atomic_load_n(&pool->largest_request_size, __ATOMIC_RELAXED);
-}
-
 /* The bits of a leaf behind `granule` at which a block from there ends; 0: it goes on. */
 static size_t peek_ends(struct leaf seen, size_t granule)
 {
     return (seen.starts | ~seen.used) >> (granule & (WORD_BITS - 1)) >> 1;
-}
-
-size_t ffalloc_peek_run_size(const struct ffalloc_pool *pool, const void *block)
-{
-    size_t granule = granule_of(pool, block);
-    if (granule >= pool->granule_count || leaf_of(granule) == leaf_of(pool->granule_count))
-        return 0;
-    const struct leaf *words = &pool->leaves[leaf_of(granule)];
-    struct leaf seen = peek_leaf(words + 1);
-    bool is_run = leaf_is_blank(&seen) && seen.starts & RUN_OF_BLOCK;
-    if (!is_run || peek_ends(peek_leaf(words), granule)) /* else the run is a later block's */
-        return 0;
-    return bytes_of(pool, first_granule_of(seen.starts >> 1));
 }
 
 size_t ffalloc_peek_usable_size(const struct ffalloc_pool *pool, const void *block)

@@ -20,13 +20,6 @@ size_t ffalloc_peek_freed_size(const struct ffalloc_pool *pool);
 /* Bytes in use; with a request under way up to twice its size more. */
 size_t ffalloc_peek_used_size(const struct ffalloc_pool *pool);
 
-/* Bytes of the largest request ever. */
-size_t ffalloc_peek_largest_request(const struct ffalloc_pool *pool);
-
-/* Of a live block with a leaf of its own and more, the bytes of those leaves, which do not change
- * while it is live; 0 of all else. */
-size_t ffalloc_peek_run_size(const struct ffalloc_pool *pool, const void *block);
-
 /* ffalloc_usable_size of a block that ends in its leaf or the next; 0 of all else. */
 size_t ffalloc_peek_usable_size(const struct ffalloc_pool *pool, const void *block);
 

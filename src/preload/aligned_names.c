@@ -36,6 +36,8 @@ static inline void *serve_aligned(const char *call, size_t alignment, size_t siz
     heap_call = call;
     void *block = ffalloc_aligned_alloc(heap.plain_pool, alignment, size);
     heap_call = NULL;
+    if (block)
+        heap_note_large(block, size);
     return block;
 }
 

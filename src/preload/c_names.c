@@ -38,7 +38,7 @@ __attribute__((noinline)) static void *malloc_at_home(struct shard *home, size_t
 
 EXPORT void *malloc(size_t size)
 {
-    if (heap_is_plain_and_single() && heap_is_size(size))
+    if (heap_is_plain_and_single() && likely(size < LEAST_LARGE))
         return ffalloc_malloc(heap.plain_pool, size);
     if (likely(heap_plain_home) && heap_is_size(size))
         return malloc_at_home(heap_plain_home, size);
@@ -152,7 +152,7 @@ __attribute__((noinline)) static void *calloc_long(size_t size)
 __attribute__((noinline)) static void *calloc_plainly(size_t count, size_t item_size)
 {
     size_t size = total_of(count, item_size);
-    if (size >= CLEAR_BY_PURGE)
+    if (size >= LEAST_LARGE)
         return calloc_long(size);
     heap_call = heap_calloc_name;
     void *block = ffalloc_calloc(heap.plain_pool, 1, size);
@@ -256,6 +256,7 @@ __attribute__((noinline)) static void *reallocate_plainly(const char *call, void
     if (!likely(done)) /* what is no block was told */
         return block && !is_block_of(heap.plain_pool, block) ? NULL
                                                              : reallocate_long(call, block, size);
+    heap_note_large(done, size);
     if (block && done != block && heap_is_look_due(&heap.shards[0]))
         heap_look(&heap.shards[0]);
     return done;

@@ -10,7 +10,8 @@ struct ffalloc_pool;
 /* purge.c: whether memory goes back is asked at once after so much was freed. */
 void heap_on_large_freed(struct ffalloc_pool *pool) __attribute__((visibility("hidden")));
 
-#define LEAST_LARGE ((size_t)64 << 10) /* bytes */
+#define LEAST_LARGE_LOG2 16
+#define LEAST_LARGE      ((size_t)1 << LEAST_LARGE_LOG2) /* bytes */
 
 #define FFALLOC_LARGE_FREED(pool, size)                                                            \
     ((size) >= LEAST_LARGE ? heap_on_large_freed(pool) : (void)0)

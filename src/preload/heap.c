@@ -9,7 +9,6 @@
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
-__thread bool heap_knows_large __attribute__((tls_model("initial-exec")));
 __thread const char *heap_call __attribute__((tls_model("initial-exec")));
 const char heap_calloc_name[] = "calloc";
 
@@ -48,7 +47,6 @@ bool heap_is_ready(struct shard *shard, size_t size)
     shard->poisoned_end = range->start + metadata_size;
     if (heap.watchers.valgrind) /* then it does not grow */
         annotate_forbid(heap.watchers, shard->poisoned_end, range->size - metadata_size);
-    shard->inbox.large_from = UINTPTR_MAX;
     ffalloc_pools[shard - heap.shards] = pool;
     __atomic_store_n(&shard->pool, pool, __ATOMIC_RELEASE);
     return true;
@@ -164,21 +162,6 @@ static void *serve_zeroed(struct shard *shard, size_t size)
     return block;
 }
 
-/* With several threads all large blocks are placed by way of here. */
-static void note_if_large(struct shard *shard, const void *block, size_t size)
-{
-    if (block && size >= LEAST_LARGE && (uintptr_t)block < shard->inbox.large_from)
-        __atomic_store_n(&shard->inbox.large_from, (uintptr_t)block, __ATOMIC_RELAXED);
-}
-
-void heap_note_large_of_first(void)
-{
-    struct shard *first = &heap.shards[0];
-    heap_knows_large = true;
-    if (first->pool && ffalloc_peek_largest_request(first->pool) >= LEAST_LARGE)
-        __atomic_store_n(&first->inbox.large_from, 0, __ATOMIC_RELAXED);
-}
-
 static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, size_t size)
 {
     void *block = NULL;
@@ -190,7 +173,8 @@ static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, s
             block = serve_zeroed(shard, size);
         else
             block = ffalloc_aligned_alloc(shard->pool, alignment, size);
-        note_if_large(shard, block, size);
+        if (block)
+            heap_note_large(block, size);
         if (heap.watchers.asan && block)
             poison_ahead(shard, (unsigned char *)block + size);
         heap_check(shard);
@@ -300,7 +284,8 @@ bool heap_resize(void *block, size_t size)
         return false;
     heap_lock(shard);
     bool is_done = ffalloc_resize(shard->pool, block, size);
-    note_if_large(shard, is_done ? block : NULL, size);
+    if (is_done)
+        heap_note_large(block, size);
     heap_check(shard);
     heap_unlock_and_look(shard);
     return is_done;
@@ -313,6 +298,7 @@ bool heap_free(void *block)
         return false;
     heap_lock(shard);
     size_t size = ffalloc_release(shard->pool, block);
+    large_drop(&heap.large, heap_offset_of(block));
     if (heap.watchers.asan && size > 0)
         annotate_forbid(heap.watchers, block, size);
     heap_check(shard);

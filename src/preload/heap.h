@@ -25,6 +25,7 @@
 #include "ffalloc/ffalloc.h"
 #include "inbox.h"
 #include "lock.h"
+#include "notes.h"
 #include "options.h"
 #include "output.h"
 
@@ -91,6 +92,7 @@ struct heap {
     struct recorder *recorder;       /* NULL: nothing is recorded (record.h) */
     struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
     struct shard shards[SHARD_LIMIT];
+    struct large large; /* by offsets in the arena */
 };
 
 extern struct heap heap __attribute__((visibility("hidden")));
@@ -101,12 +103,6 @@ extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")
 /* The same if nothing is to be done for a call but to serve it from there with the lock held; else
  * NULL, as it is before the thread's first call. */
 extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
-
-/* The thread has seen to it that large blocks of the time before it are known. */
-extern __thread bool heap_knows_large __attribute__((tls_model("initial-exec")));
-
-/* While there was one thread, nobody noted where large blocks are: they may be anywhere. */
-void heap_note_large_of_first(void);
 
 /* What is called, for messages, where that is not told by what is wrong; NULL, or
  * heap_calloc_name: malloc, free or calloc, by the usual case, in which the pool's hooks serve what
@@ -261,23 +257,30 @@ static inline bool heap_is_in_home(const struct shard *home, const void *block)
     return __builtin_expect(offset < home->range.size, 1);
 }
 
+static inline size_t heap_offset_of(const void *block)
+{
+    return (uintptr_t)block - (uintptr_t)heap.arena;
+}
+
+/* Of a block that was placed, or has got another size. With one pool nothing ever waits. */
+static inline void heap_note_large(const void *block, size_t size)
+{
+    if (__builtin_expect(size >= LEAST_LARGE, 0) && heap.shard_count > 1)
+        large_add(&heap.large, heap_offset_of(block));
+}
+
 /* Whether a block may wait until its shard is next locked: somebody is at home there, and it is not
- * large. To look at its size would take a line of the map away from who is at home (a third of the
- * throughput of a pipeline on two cores), so one looks only where large ones may be. */
+ * large. */
 static inline bool heap_may_wait(const struct shard *shard, const void *block)
 {
-    const struct ffalloc_pool *pool = __atomic_load_n(&shard->pool, __ATOMIC_ACQUIRE);
-    return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 && pool &&
-           ((uintptr_t)block < __atomic_load_n(&shard->inbox.large_from, __ATOMIC_RELAXED) ||
-            ffalloc_peek_run_size(pool, block) < LEAST_LARGE);
+    return __atomic_load_n(&shard->inbox.reader_count, __ATOMIC_RELAXED) > 0 &&
+           !large_has(&heap.large, heap_offset_of(block));
 }
 
 /* To the inbox of another shard. */
 static inline bool heap_leave_to_owner(void *block)
 {
     struct shard *shard = heap_shard_of(block);
-    if (__builtin_expect(!heap_knows_large, 0))
-        heap_note_large_of_first();
     return heap.plain_pool && shard && shard != heap_home && heap_may_wait(shard, block) &&
            inbox_put(&shard->inbox, block);
 }

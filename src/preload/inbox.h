@@ -30,7 +30,6 @@ struct inbox {
     __attribute__((aligned(64))) size_t tail;
     size_t head_seen;      /* what a writer has read of head, which is no lower now */
     unsigned reader_count; /* threads at home here; without one nobody would look soon */
-    uintptr_t large_from;  /* no block below this address is large (heap.h) */
 };
 
 /* Whether there is room for a block at `tail`, by the reader's own word. */

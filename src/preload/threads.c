@@ -32,8 +32,6 @@ static struct shard *find_home(void)
         home = &heap.shards[0];
         enter_home(home);
     }
-    if (!heap_knows_large)
-        heap_note_large_of_first();
     heap_home = home;
     heap_set_plain_home();
     keys_set(home);

@@ -3,7 +3,7 @@
  * Large memory goes back to the system at the free that makes it enough: whoever frees it, however
  * few blocks it is in, and whatever pools it lies in.
  *
- *   giveback one | few | realloc | remote | passed | threads | left | sum
+ *   giveback one | few | realloc | remote | ways | passed | threads | left | sum
  *
  * The number after it, if there is one, is how many MiB to take instead of 240.
  */
@@ -101,6 +101,35 @@ static void free_elsewhere(void)
     char *block = take(total);
     join(start(free_it, block));
     expect_at_most("freed by another thread", 6 * MIB);
+}
+
+/* Each way to place a large block. */
+static char *take_by(int way)
+{
+    void *aligned = NULL;
+    char *block = way == 0   ? calloc(1, total)
+                  : way == 1 ? aligned_alloc(4096, total)
+                  : way == 2 ? realloc(malloc(100), total)
+                  : way == 3 ? realloc(calloc(2, 100), total + 4096)
+                  : way == 4 && posix_memalign(&aligned, 64, total) == 0 ? aligned
+                                                                         : malloc(total);
+    if (!block)
+        exit(2);
+    return memset(block, 1, total);
+}
+
+/* Before there is a second thread, and while there is one. */
+static void free_elsewhere_of_each_way(void)
+{
+    char *blocks[6];
+    total /= 6;
+    for (int round = 0; round < 2; round++) {
+        for (int way = 0; way < 6; way++)
+            blocks[way] = take_by(way);
+        for (int way = 0; way < 6; way++)
+            join(start(free_it, blocks[way]));
+        expect_at_most("of each way, freed by another thread", 16 * MIB);
+    }
 }
 
 static pthread_barrier_t passing;
@@ -203,7 +232,7 @@ static const struct {
 } cases[] = {
     {"one", free_one},           {"few", free_few},          {"realloc", make_smaller},
     {"remote", free_elsewhere},  {"passed", free_of_thread}, {"threads", end_threads},
-    {"left", free_what_is_left}, {"sum", free_together},
+    {"left", free_what_is_left}, {"sum", free_together},     {"ways", free_elsewhere_of_each_way},
 };
 
 int main(int argc, char **argv)
