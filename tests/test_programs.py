@@ -146,6 +146,11 @@ class Contract(TestCase):
             with self.subTest(**variables):
                 self.assert_ends_well(run([CHILDREN / "remote", "size"], **variables))
 
+    def test_what_realloc_moves_to_another_pool_is_free_in_its_own(self):
+        for variables in ({}, {"FFALLOC_CHECK": "1"}):
+            with self.subTest(**variables):
+                self.assert_ends_well(run([CHILDREN / "remote", "moved"], **variables))
+
     def test_a_live_block_is_resized_whatever_another_thread_does_wrong(self):
         for variables in ({}, {"FFALLOC_POOL": "256M"}, {"FFALLOC_CHECK": "1000"}, {"FFALLOC_FILL": "1"}):
             with self.subTest(**variables):

@@ -9,6 +9,7 @@
  *   remote asked    a block freed by another thread, which then asks for its size
  *   remote left     a block of a thread that has ended, freed twice: seen at once, as nothing waits
  *   remote realloc  of live blocks, while another thread frees what is no block, also by the inbox
+ *   remote moved    realloc moves blocks of another thread's pool: there they are free then
  *   remote size     malloc_usable_size of blocks whose neighbours their owner frees and places
  */
 #include <errno.h>
@@ -146,6 +147,33 @@ static void *make_one(void *nothing)
     return nothing;
 }
 
+static pthread_barrier_t meeting;
+
+static void *own_blocks(void *nothing)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = malloc(48);
+    pthread_barrier_wait(&meeting);
+    pthread_barrier_wait(&meeting);
+    return nothing;
+}
+
+static int move_to_another_pool(void)
+{
+    pthread_t owner;
+    pthread_barrier_init(&meeting, NULL, 2);
+    if (pthread_create(&owner, NULL, own_blocks, NULL))
+        abort();
+    pthread_barrier_wait(&meeting);
+    size_t before = mallinfo2().uordblks;
+    for (size_t i = 0; i < COUNT; i++)
+        free(realloc(blocks[i], 4096));
+    size_t after = mallinfo2().uordblks;
+    pthread_barrier_wait(&meeting);
+    pthread_join(owner, NULL);
+    return after + COUNT * 48 == before ? 0 : fail("what was moved away is still in use");
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
@@ -162,6 +190,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(what, "realloc") == 0)
         return resize_meanwhile();
+    if (strcmp(what, "moved") == 0)
+        return move_to_another_pool();
     if (strcmp(what, "size") == 0)
         return change_neighbours();
     if (strcmp(what, "fork") == 0) {
