@@ -9,6 +9,5 @@ void count_unlock(const struct ffalloc_pool *pool);
 
 #define FFALLOC_LOCK(pool)   count_lock(pool)
 #define FFALLOC_UNLOCK(pool) count_unlock(pool)
-#include "../src/core/locked.h"
 
 #endif

@@ -33,17 +33,18 @@
  * FFALLOC_ASSERT(condition): its condition is false when a pointer that was passed in is wrong, or
  * the pool is damaged, before on_error is told. Costs what it is defined to be, once.
  *
- * Locks are the caller's: around the calls (ports/freertos), or ffalloc_arena_lock (arena.h). The
- * hooks for errors and for requests that fail are in struct ffalloc_config, and cost two words.
+ * FFALLOC_LOCK(pool), FFALLOC_UNLOCK(pool): a lock around each public call, both or neither
+ * (locked.h). Without them locks are the caller's (ports/freertos), or the arena's (arena.h).
+ *
+ * The hooks for errors and for requests that fail are in struct ffalloc_config, and cost two words.
  */
 #ifndef FFALLOC_CORE_CHOICES_H
 #define FFALLOC_CORE_CHOICES_H
 
 #include <stdint.h>
 
-#ifdef FFALLOC_CONFIG_FILE
-#include FFALLOC_CONFIG_FILE
-#endif
+#include "config.h"
+#include "locked.h"
 
 #ifndef FFALLOC_GRANULE
 #define FFALLOC_GRANULE (sizeof(void *) == 8 ? 16 : 8)

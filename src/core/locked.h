@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A lock around each public call, for firmware whose interrupts or tasks share a pool. A config
- * file (FFALLOC_CONFIG_FILE, choices.h) defines the two macros and includes this:
+ * file (FFALLOC_CONFIG_FILE, choices.h) defines the two macros:
  *
  *     #define FFALLOC_LOCK(pool)   irq_disable_and_count()
  *     #define FFALLOC_UNLOCK(pool) irq_enable_if_last()
- *     #include "src/core/locked.h"
  *
  * Without that nothing here is compiled, and no call costs an instruction more.
  *
@@ -21,6 +20,8 @@
  */
 #ifndef FFALLOC_CORE_LOCKED_H
 #define FFALLOC_CORE_LOCKED_H
+
+#include "config.h"
 
 #if defined(FFALLOC_LOCK) != defined(FFALLOC_UNLOCK)
 #error "FFALLOC_LOCK and FFALLOC_UNLOCK belong together"
