@@ -211,7 +211,7 @@ class Why(ToolCase):
         if has_size:
             sizes = [self.object("size", "--json", f"--granule={granule}", self.write(pool, "changed"))
                      for pool in pools if pool]
-            self.assertEqual(sum(size["min_pool"] for size in sizes), what_if["pool"], what_if)
+            self.assertEqual(sum(size["mark_pool"] for size in sizes), what_if["pool"], what_if)
 
     def assert_true(self, life, data):
         """All that is said of the pool and each what-if."""
@@ -306,6 +306,7 @@ class Why(ToolCase):
                 size = self.object("size", "--json", "--target=32", path)
                 for name in ("min_pool", "min_usable", "metadata"):
                     self.assertEqual(data[name], size[name])
+                self.assertEqual(data["least_pool"], size["min_pool"])
                 self.assertLessEqual(data["bound_pool"], data["min_pool"])
 
     def test_aligned_requests_save_no_more_than_is_said(self):

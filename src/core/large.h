@@ -68,12 +68,6 @@ static inline size_t large_end(const struct ffalloc_pool *pool, size_t leaf)
     return end_in_leaf(pool, leaf_beyond(pool, run, pool->leaves[run].starts));
 }
 
-/* Its size in granules. */
-static inline size_t large_count(const struct ffalloc_pool *pool, size_t leaf)
-{
-    return large_end(pool, leaf) - large_start(pool, leaf);
-}
-
 /* A page's word: the size of its hole in granules, and below in which leaf of the page after it the
  * hole ends. Sizes count no further than MOST_LARGE, which with 32-bit words none exceeds. */
 #define PAGE_LEAVES_LOG2 (LARGE_LOG2 - WORD_LOG2)

@@ -63,14 +63,16 @@ def kept(trace):
         return file
 
 
-def run_command(*words, trace, output=subprocess.PIPE, talk=None):
-    """Runs a command of ffalloc on a trace; what it says has been said, its failure is ours."""
+def run_command(*words, trace, output=subprocess.PIPE, is_told=False):
+    """Runs a command of ffalloc on a trace; what it says has been said, its failure is ours. Where another
+    command has said of the trace what there is to say, this one is heard if it fails."""
     file = kept(trace) if trace == "-" or stat.S_ISFIFO(os.stat(trace).st_mode) else None
     if file:
         os.lseek(file.fileno(), 0, os.SEEK_SET)
     done = subprocess.run([command(), *map(str, words), "-" if file else trace], stdin=file,
-                          stdout=output, stderr=talk)
+                          stdout=output, stderr=subprocess.PIPE if is_told else None)
     if done.returncode != 0:
+        sys.stderr.write((done.stderr or b"").decode(errors="replace"))
         raise Failure(status=done.returncode if done.returncode > 0 else FAILED)
     return done.stdout
 
@@ -79,18 +81,20 @@ def survey(trace, **options):
     """The data of a trace; options as those of ffalloc data, None is left out."""
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
     data = json.loads(run_command("data", *words, "--", trace=trace))
-    if data["has_aligned"] and not options.get("pool"):
+    may_be_less = data["has_aligned"] or data["set_by"]["call"] == "realloc"  # sizing.c says why
+    if may_be_less and not options.get("pool"):
         granule = f"--granule={data['granule']}"
-        data["min_pool"] = json.loads(run_command(
-            "size", "--json", granule, "--", trace=trace, talk=subprocess.DEVNULL))["min_pool"]
+        sized = json.loads(run_command("size", "--json", granule, "--", trace=trace, is_told=True))
+        data["min_pool"] = sized["min_pool"]
+        data["set_by"]["holes"] = sized["set_by"]["holes"]
     data["site_by_number"] = {site["number"]: site for site in data["sites"]}
     return data
 
 
-def reasons(trace, **options):
+def reasons(trace, is_told=False, **options):
     """Why a trace needs its pool; options as those of ffalloc reasons, None is left out."""
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return json.loads(run_command("reasons", *words, "--", trace=trace))
+    return json.loads(run_command("reasons", *words, "--", trace=trace, is_told=is_told))
 
 
 def person(size):

@@ -100,8 +100,8 @@ static void add_moment(cJSON *root, const struct reasons *reasons)
     add_site(mark, reasons, asked->site);
     add(root, "payload", replay->at_mark.payload);
     add(root, "rounding", replay->at_mark.rounded - replay->at_mark.payload);
-    add(root, "holes", reasons->sizing.min_usable - replay->at_mark.rounded);
-    add(root, "metadata", reasons->sizing.min_pool - reasons->sizing.min_usable);
+    add(root, "holes", reasons->sizing.mark_usable - replay->at_mark.rounded);
+    add(root, "metadata", reasons->sizing.mark_pool - reasons->sizing.mark_usable);
 }
 
 static void add_hole(cJSON *array, const struct reasons *reasons, const struct hole *hole)
@@ -159,9 +159,9 @@ static cJSON *change_object(const struct reasons *reasons, const struct change *
 static void add_outcome(cJSON *object, const struct reasons *reasons, const struct outcome *outcome)
 {
     const struct sizing *sizing = &reasons->sizing;
-    cJSON_AddNumberToObject(object, "saved", (double)sizing->min_pool - (double)outcome->pool);
+    cJSON_AddNumberToObject(object, "saved", (double)sizing->mark_pool - (double)outcome->pool);
     cJSON_AddNumberToObject(object, "saved_usable",
-                            (double)sizing->min_usable - (double)outcome->usable);
+                            (double)sizing->mark_usable - (double)outcome->usable);
     add(object, "pool", outcome->pool);
     add(object, "usable", outcome->usable);
 }
@@ -236,8 +236,9 @@ static void print_reasons(const struct reasons *reasons)
     add(root, "failed_while_recording", sizing->failed_before);
     cJSON_AddBoolToObject(root, "is_exact", sizing_is_exact(sizing));
     add(root, "spare", reasons->trial.spare);
-    add(root, "min_usable", sizing->min_usable);
-    add(root, "min_pool", sizing->min_pool);
+    add(root, "min_usable", sizing->mark_usable);
+    add(root, "min_pool", sizing->mark_pool);
+    add(root, "least_pool", sizing->min_pool); /* what-ifs are compared without what size tries */
     add(root, "bound_usable", bound);
     add(root, "bound_pool", plan_pool_size(&reasons->trial, bound, granule));
     add_moment(root, reasons);
@@ -265,7 +266,7 @@ static void take_reasons(struct reasons *reasons, const struct arguments *argume
         .life = &reasons->life,
         .granule = granule,
         .target = target,
-        .pool = sizing->min_pool,
+        .pool = sizing->mark_pool,
         .spare = largest > granule ? largest - granule : 0,
         .tags = allocate(reasons->life.block_count),
     };

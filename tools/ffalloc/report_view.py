@@ -149,7 +149,7 @@ def main(arguments):
     data = survey(options.trace, pool=options.pool, granule=options.granule, columns=1600, rows=480)
     found = None
     if data["set_by"]["event"] and not options.pool:
-        found = reasons(options.trace, granule=options.granule)
+        found = reasons(options.trace, is_told=True, granule=options.granule)
     content = page(data, found)
     write_file(options.output, content)
     if options.output != "-":

@@ -137,6 +137,7 @@ static void print_json(const struct sizing *sizing, const struct size_arguments 
     cJSON_AddBoolToObject(object, "target_small", size_is_small(arguments));
     cJSON_AddNumberToObject(object, "min_usable", (double)sizing->min_usable);
     cJSON_AddNumberToObject(object, "min_pool", (double)sizing->min_pool);
+    cJSON_AddNumberToObject(object, "mark_pool", (double)sizing->mark_pool);
     cJSON_AddNumberToObject(object, "metadata", (double)(sizing->min_pool - sizing->min_usable));
     cJSON_AddNumberToObject(object, "payload_peak", (double)replay->payload_peak);
     cJSON_AddNumberToObject(object, "payload_peak_event", (double)replay->payload_peak_event);

@@ -2,15 +2,19 @@
 /*
  * One replay in a pool without end tells the size: the same calls in a smaller pool place every
  * block at the same offset, until one does not fit (promise 2 of README.md). So the end of the
- * highest block, the mark, is the answer.
+ * highest block, the mark, is the answer, with two exceptions.
  *
- * Requests aligned above the granule are the exception: they look at a bounded number of holes, and
- * take the lowest that is large enough at any alignment, which a pool's last hole, the only one
- * that knows the pool's size, may be or not. So with such requests the mark is tried. If it is not
- * enough, the answer is looked for between it and the mark and the largest alignment together:
- * there the last hole has room to spare wherever the pool without end took it, so every block lies
- * as there. Whether a pool between the two is enough need not rise with its size, so what is found
- * by halving is a pool that is enough while one of a granule less is not.
+ * A block that realloc grows in place, and so raises the mark, moves into a lower hole where a
+ * smaller pool ends before, if there is one. So below such a mark a granule less is tried.
+ *
+ * Requests aligned above the granule look at a bounded number of holes, and take the lowest that is
+ * large enough at any alignment, which a pool's last hole, the only one that knows the pool's size,
+ * may be or not. So with such requests the mark is tried, too. If it is not enough, the answer is
+ * looked for between it and the mark and the largest alignment together: there the last hole has
+ * room to spare wherever the pool without end took it, so every block lies as there.
+ *
+ * Whether a pool between two is enough need not rise with its size then, so what is found by
+ * halving is a pool that is enough while one of a granule less is not.
  */
 #include "sizing.h"
 
@@ -69,7 +73,7 @@ static uint64_t halve(struct sizing *sizing, uint64_t little, uint64_t enough)
     return enough;
 }
 
-/* With aligned requests, from the mark of the pool without end. */
+/* Where the mark of the pool without end may not be the answer, from there. */
 static uint64_t search(struct sizing *sizing, uint64_t mark)
 {
     size_t granule = sizing->replay.granule;
@@ -145,9 +149,14 @@ void sizing_take(struct sizing *sizing, const char *path, const char *name, size
     sizing->trace->path = name;
     take_first(sizing, granule, target);
     sizing->min_usable = replay->mark ? replay->mark : replay->granule;
-    if (sizing->largest_log2 > replay->granule_log2)
+    bool has_aligned = sizing->largest_log2 > replay->granule_log2;
+    if (has_aligned)
+        sizing->min_usable = search(sizing, sizing->min_usable);
+    sizing->mark_usable = sizing->min_usable;
+    if (replay->at_mark.asked.op == TRACE_REALLOC && !has_aligned)
         sizing->min_usable = search(sizing, sizing->min_usable);
     sizing->min_pool = pool_for(sizing->min_usable, replay->granule, target);
+    sizing->mark_pool = pool_for(sizing->mark_usable, replay->granule, target);
     unsigned bits = target & ~FFALLOC_TARGET_SMALL;
     if (sizing->min_pool == 0)
         die(STATUS_FAILED, "%s: %s is more than a%s pool of %u bits can have", name,

@@ -16,6 +16,8 @@ struct sizing {
     char *site;             /* of the call that set the mark, "" if not known */
     uint64_t min_usable;
     uint64_t min_pool;
+    uint64_t mark_usable; /* where no block that grows in place must move: that, or more */
+    uint64_t mark_pool;
 };
 
 /* The target that an argument names: 32, 64, 32-small or 64-small; or ends with a line. */

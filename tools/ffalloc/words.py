@@ -145,6 +145,9 @@ def doubts(data):
     if data["threads"] > 1:
         found.append(f"Exact for this order of the calls of {data['threads']} threads, which differs "
                      "from run to run.")
+    if data["least_pool"] < data["min_pool"]:
+        found.append(f"A pool of {number(data['least_pool'])} bytes serves this run as well: there the block that "
+                     "grows in place at the end moves into a hole. What-ifs are compared without that.")
     if data["spare"]:
         found.append(f"With aligned requests, a what-if may save up to {number(data['spare'])} bytes "
                      "more for each pool than is said.")
