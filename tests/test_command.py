@@ -120,8 +120,8 @@ class Usage(ToolCase):
         done = self.tool("size", "--fits=1M", trace, status=1)
         self.assert_one_line(done, "is not known: 2141 requests failed")
         self.assertIn("2141 requests while recording", done.stdout)
-        self.assertNotIn("this one does", self.tool("report", trace, "-o", "-").stdout)
-        self.assertIn("this one does", self.tool("report", self.record(PLACES), "-o", "-").stdout)
+        self.assertNotIn("with this pool none", self.tool("report", trace, "-o", "-").stdout)
+        self.assertIn("with this pool none", self.tool("report", self.record(PLACES), "-o", "-").stdout)
 
 
 class Threads(ToolCase):
