@@ -4,8 +4,6 @@
 
 #ifdef FFALLOC_LOCK
 
-#include "locked.h"
-
 /* The names stand in parentheses where they are not to become the unlocked ones. */
 #define LOCKED(type, name, parameters, arguments)                                                  \
     type(name) parameters                                                                          \

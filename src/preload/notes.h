@@ -50,17 +50,18 @@ static inline bool large_has(const struct large *large, size_t offset)
 /* Its block is gone. */
 static inline void large_drop(struct large *large, size_t offset)
 {
-    if (large_has(large, offset))
-        __atomic_store_n(large_place(large, offset), 0, __ATOMIC_RELAXED);
+    uint16_t *place = large_place(large, offset);
+    if (place && __atomic_load_n(place, __ATOMIC_RELAXED) == large_note(offset))
+        __atomic_store_n(place, 0, __ATOMIC_RELAXED);
 }
 
 /* A large block was placed at an offset. Where the notes cannot be mapped it may wait. */
 static inline void large_add(struct large *large, size_t offset)
 {
-    uint16_t **notes = &large->notes[offset >> NOTED_LOG2];
-    uint16_t *expected = NULL;
     if (offset >> NOTED_LOG2 >= NOTED_MOST)
         return;
+    uint16_t **notes = &large->notes[offset >> NOTED_LOG2];
+    uint16_t *expected = NULL;
     if (!__atomic_load_n(notes, __ATOMIC_ACQUIRE)) {
         size_t size = NOTES * sizeof **notes;
         void *mapped = os_hold(size);
