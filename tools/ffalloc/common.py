@@ -81,12 +81,6 @@ def survey(trace, **options):
     """The data of a trace; options as those of ffalloc data, None is left out."""
     words = [f"--{name}={value}" for name, value in options.items() if value is not None]
     data = json.loads(run_command("data", *words, "--", trace=trace))
-    may_be_less = data["has_aligned"] or data["set_by"]["call"] == "realloc"  # sizing.c says why
-    if may_be_less and not options.get("pool"):
-        granule = f"--granule={data['granule']}"
-        sized = json.loads(run_command("size", "--json", granule, "--", trace=trace, is_told=True))
-        data["min_pool"] = sized["min_pool"]
-        data["set_by"]["holes"] = sized["set_by"]["holes"]
     data["site_by_number"] = {site["number"]: site for site in data["sites"]}
     return data
 

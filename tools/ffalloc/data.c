@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* ffalloc data: a survey as JSON, for the views. */
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "json.h"
 #include "parse.h"
 #include "survey.h"
 #include "symbols.h"
@@ -82,11 +82,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
 static const struct argp argp = {
     options, parse, "TRACE", "Prints what the views show of a trace, as JSON.", NULL, NULL, NULL};
 
-static void add(cJSON *object, const char *name, uint64_t number)
-{
-    cJSON_AddNumberToObject(object, name, (double)number);
-}
-
 /* All strings inside as they may be shown. */
 static void clean(cJSON *item)
 {
@@ -135,14 +130,14 @@ static void add_object(cJSON *root, const char *name, const char *text)
 static cJSON *sample_object(const struct sample *sample)
 {
     cJSON *object = cJSON_CreateObject();
-    add(object, "event", sample->event);
-    add(object, "time", sample->time);
-    add(object, "payload", sample->payload);
-    add(object, "used", sample->used);
-    add(object, "mark", sample->mark);
-    add(object, "largest_hole", sample->largest_hole);
-    add(object, "holes", sample->hole_count);
-    add(object, "blocks", sample->block_count);
+    json_add(object, "event", sample->event);
+    json_add(object, "time", sample->time);
+    json_add(object, "payload", sample->payload);
+    json_add(object, "used", sample->used);
+    json_add(object, "mark", sample->mark);
+    json_add(object, "largest_hole", sample->largest_hole);
+    json_add(object, "holes", sample->hole_count);
+    json_add(object, "blocks", sample->block_count);
     return object;
 }
 
@@ -192,7 +187,7 @@ static cJSON *frame_object(const struct symbol *symbol, uint64_t address)
     cJSON_AddStringToObject(object, "address", text);
     if (symbol->file) {
         cJSON_AddStringToObject(object, "file", symbol->file);
-        add(object, "line", (uint64_t)symbol->line);
+        json_add(object, "line", (uint64_t)symbol->line);
     }
     return object;
 }
@@ -207,16 +202,16 @@ static void add_sites(cJSON *root, const struct survey *survey)
         if (site->alloc_count == 0)
             continue;
         cJSON *object = cJSON_CreateObject();
-        add(object, "number", i);
+        json_add(object, "number", i);
         cJSON_AddStringToObject(object, "name", symbols_text(symbols, stack));
-        add(object, "alloc_count", site->alloc_count);
-        add(object, "alloc_bytes", site->alloc_bytes);
-        add(object, "mark_count", site->mark_count);
-        add(object, "mark_bytes", site->mark_bytes);
-        add(object, "peak_count", site->peak_count);
-        add(object, "peak_bytes", site->peak_bytes);
-        add(object, "end_count", site->live_count);
-        add(object, "end_bytes", site->live_bytes);
+        json_add(object, "alloc_count", site->alloc_count);
+        json_add(object, "alloc_bytes", site->alloc_bytes);
+        json_add(object, "mark_count", site->mark_count);
+        json_add(object, "mark_bytes", site->mark_bytes);
+        json_add(object, "peak_count", site->peak_count);
+        json_add(object, "peak_bytes", site->peak_bytes);
+        json_add(object, "end_count", site->live_count);
+        json_add(object, "end_bytes", site->live_bytes);
         cJSON *frames = cJSON_AddArrayToObject(object, "frames");
         for (size_t f = 0; f < stack->count; f++)
             cJSON_AddItemToArray(
@@ -226,16 +221,17 @@ static void add_sites(cJSON *root, const struct survey *survey)
     symbols_close(symbols);
 }
 
-static void add_mark(cJSON *root, const struct replay *replay)
+static void add_mark(cJSON *root, const struct survey *survey)
 {
+    const struct replay *replay = &survey->replay;
     cJSON *mark = cJSON_AddObjectToObject(root, "set_by");
-    add(mark, "event", replay->at_mark.event);
+    json_add(mark, "event", replay->at_mark.event);
     cJSON_AddStringToObject(mark, "call", trace_op_name(replay->at_mark.asked.op));
-    add(mark, "size", replay->at_mark.asked.size);
-    add(mark, "site", replay->at_mark.asked.site);
-    add(mark, "payload", replay->at_mark.payload);
-    add(mark, "rounding", replay->at_mark.rounded - replay->at_mark.payload);
-    add(mark, "holes", replay->mark - replay->at_mark.rounded);
+    json_add(mark, "size", replay->at_mark.asked.size);
+    json_add(mark, "site", replay->at_mark.asked.site);
+    json_add(mark, "payload", replay->at_mark.payload);
+    json_add(mark, "rounding", replay->at_mark.rounded - replay->at_mark.payload);
+    json_add(mark, "holes", survey->min_usable - replay->at_mark.rounded);
 }
 
 static void print_survey(const struct survey *survey)
@@ -243,28 +239,27 @@ static void print_survey(const struct survey *survey)
     cJSON *root = cJSON_CreateObject();
     size_t cell_count = (size_t)survey->column_count * survey->row_count;
     cJSON_AddStringToObject(root, "trace", printable(survey->trace->path));
-    add(root, "granule", survey->granule);
-    add(root, "events", survey->event_count);
-    add(root, "duration", survey->duration);
-    add(root, "threads", survey->thread_count);
-    add(root, "failed_count", survey->failed_count);
-    add(root, "failed_event", survey->failed_event);
-    add(root, "mark", survey->replay.mark);
-    size_t granules = (size_t)(survey->replay.mark / survey->granule);
-    add(root, "min_pool", ffalloc_pool_size_for(granules + (granules == 0), survey->granule));
-    cJSON_AddBoolToObject(root, "has_aligned", survey->has_aligned);
-    add(root, "usable", survey->usable);
-    add(root, "payload_peak", survey->replay.payload_peak);
-    add(root, "payload_peak_event", survey->replay.payload_peak_event);
-    add_mark(root, &survey->replay);
+    json_add(root, "granule", survey->granule);
+    json_add(root, "events", survey->event_count);
+    json_add(root, "duration", survey->duration);
+    json_add(root, "threads", survey->thread_count);
+    json_add(root, "failed_count", survey->failed_count);
+    json_add(root, "failed_event", survey->failed_event);
+    json_add(root, "mark", survey->replay.mark);
+    size_t granules = (size_t)(survey->min_usable / survey->granule);
+    json_add(root, "min_pool", ffalloc_pool_size_for(granules, survey->granule));
+    json_add(root, "usable", survey->usable);
+    json_add(root, "payload_peak", survey->replay.payload_peak);
+    json_add(root, "payload_peak_event", survey->replay.payload_peak_event);
+    add_mark(root, survey);
     add_object(root, "process", survey->trace->process);
     add_object(root, "end", survey->trace->end);
     cJSON *sizes = cJSON_AddArrayToObject(root, "size_counts");
     for (unsigned i = 0; i < SIZE_CLASSES; i++)
         cJSON_AddItemToArray(sizes, cJSON_CreateNumber((double)survey->size_counts[i]));
-    add(root, "columns", survey->column_count);
-    add(root, "rows", survey->row_count);
-    add(root, "row_bytes", survey->row_bytes);
+    json_add(root, "columns", survey->column_count);
+    json_add(root, "rows", survey->row_count);
+    json_add(root, "row_bytes", survey->row_bytes);
     cJSON *samples = cJSON_AddArrayToObject(root, "samples");
     for (unsigned i = 0; i < survey->column_count; i++)
         cJSON_AddItemToArray(samples, sample_object(&survey->samples[i]));
@@ -272,12 +267,7 @@ static void print_survey(const struct survey *survey)
     add_picture(root, "life", survey->cells, cell_count);
     add_picture(root, "now", survey->cells + cell_count, survey->row_count);
     add_sites(root, survey);
-    char *text = cJSON_PrintUnformatted(root);
-    if (!text)
-        die(STATUS_FAILED, "out of memory");
-    puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    json_print(root, false);
 }
 
 int command_data(int argc, char **argv)

@@ -64,11 +64,6 @@ void life_free(struct life *life)
     free(life->blocks);
 }
 
-static uint64_t rounded(uint64_t size, size_t granule)
-{
-    return (size + (size == 0) + granule - 1) & ~(uint64_t)(granule - 1);
-}
-
 uint64_t life_bound(const struct life *life, size_t granule)
 {
     uint64_t *sizes = allocate(life->block_count * sizeof *sizes); /* now, by block; 0: not live */
@@ -78,7 +73,7 @@ uint64_t life_bound(const struct life *life, size_t granule)
         if (event->op == TRACE_FAILED)
             continue;
         live -= sizes[event->id];
-        sizes[event->id] = event->op == TRACE_FREE ? 0 : rounded(event->size, granule);
+        sizes[event->id] = event->op == TRACE_FREE ? 0 : replay_rounded(event->size, granule);
         live += sizes[event->id];
         most = live > most ? live : most;
     }

@@ -19,9 +19,7 @@ static int compare_placed(const void *a, const void *b)
 
 static uint64_t end_of(const struct replay *replay, uint32_t block)
 {
-    uint64_t size = replay->live[block].size;
-    uint64_t granule = replay->granule;
-    return replay_offset(replay, block) + (size + (size == 0) + granule - 1) / granule * granule;
+    return replay_offset(replay, block) + replay_rounded(replay->live[block].size, replay->granule);
 }
 
 static void take_blocks(struct mark *mark, const struct replay *replay)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* ffalloc reasons: why a trace needs its pool and what would change that, as JSON for `why`. */
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "json.h"
 #include "search.h"
 #include "sizing.h"
 #include "symbols.h"
@@ -61,17 +61,12 @@ struct reasons {
     struct symbols *symbols;
 };
 
-static void add(cJSON *object, const char *name, uint64_t number)
-{
-    cJSON_AddNumberToObject(object, name, (double)number);
-}
-
 static void add_site(cJSON *object, const struct reasons *reasons, uint32_t site)
 {
     if (site)
         cJSON_AddStringToObject(
             object, "site", symbols_text(reasons->symbols, &reasons->sizing.trace->stacks[site]));
-    add(object, "site_number", site);
+    json_add(object, "site_number", site);
 }
 
 /* A block as it is known by: the call that it comes from. */
@@ -79,13 +74,13 @@ static void add_block(cJSON *object, const struct reasons *reasons, uint32_t num
 {
     const struct block *block = &reasons->life.blocks[number];
     const struct trace_event *birth = life_birth(&reasons->life, number);
-    add(object, "event", block->birth);
+    json_add(object, "event", block->birth);
     cJSON_AddStringToObject(object, "call", trace_op_name(birth->op));
-    add(object, "size", birth->size);
-    add(object, "largest", block->largest);
-    add(object, "resizes", block->resize_count);
+    json_add(object, "size", birth->size);
+    json_add(object, "largest", block->largest);
+    json_add(object, "resizes", block->resize_count);
     if (block->death)
-        add(object, "freed", block->death);
+        json_add(object, "freed", block->death);
     add_site(object, reasons, birth->site);
 }
 
@@ -94,14 +89,14 @@ static void add_moment(cJSON *root, const struct reasons *reasons)
     const struct replay *replay = &reasons->sizing.replay;
     const struct trace_event *asked = &replay->at_mark.asked;
     cJSON *mark = cJSON_AddObjectToObject(root, "set_by");
-    add(mark, "event", replay->at_mark.event);
+    json_add(mark, "event", replay->at_mark.event);
     cJSON_AddStringToObject(mark, "call", trace_op_name(asked->op));
-    add(mark, "size", asked->size);
+    json_add(mark, "size", asked->size);
     add_site(mark, reasons, asked->site);
-    add(root, "payload", replay->at_mark.payload);
-    add(root, "rounding", replay->at_mark.rounded - replay->at_mark.payload);
-    add(root, "holes", reasons->sizing.mark_usable - replay->at_mark.rounded);
-    add(root, "metadata", reasons->sizing.mark_pool - reasons->sizing.mark_usable);
+    json_add(root, "payload", replay->at_mark.payload);
+    json_add(root, "rounding", replay->at_mark.rounded - replay->at_mark.payload);
+    json_add(root, "holes", reasons->sizing.mark_usable - replay->at_mark.rounded);
+    json_add(root, "metadata", reasons->sizing.mark_pool - reasons->sizing.mark_usable);
 }
 
 static void add_hole(cJSON *array, const struct reasons *reasons, const struct hole *hole)
@@ -110,19 +105,19 @@ static void add_hole(cJSON *array, const struct reasons *reasons, const struct h
     uint32_t above = reasons->mark.blocks[hole->above];
     uint64_t mark_time = life_event(life, reasons->mark.event)->time;
     cJSON *object = cJSON_CreateObject();
-    add(object, "offset", hole->offset);
-    add(object, "size", hole->size);
-    add(object, "since", hole->since);
-    add(object, "age", mark_time - (hole->since ? life_event(life, hole->since)->time : 0));
-    add(object, "refused", hole->refused_count);
+    json_add(object, "offset", hole->offset);
+    json_add(object, "size", hole->size);
+    json_add(object, "since", hole->since);
+    json_add(object, "age", mark_time - (hole->since ? life_event(life, hole->since)->time : 0));
+    json_add(object, "refused", hole->refused_count);
     if (hole->refused_count)
-        add(object, "refused_least", hole->refused_least);
-    add(object, "blocks_above", hole->run_count);
-    add(object, "bytes_above", hole->run_size);
+        json_add(object, "refused_least", hole->refused_least);
+    json_add(object, "blocks_above", hole->run_count);
+    json_add(object, "bytes_above", hole->run_size);
     cJSON *pin = cJSON_AddObjectToObject(object, "below");
     add_block(pin, reasons, above);
-    add(pin, "offset", reasons->mark.offsets[hole->above]);
-    add(pin, "age", mark_time - life_birth(life, above)->time);
+    json_add(pin, "offset", reasons->mark.offsets[hole->above]);
+    json_add(pin, "age", mark_time - life_birth(life, above)->time);
     cJSON_AddItemToArray(array, object);
 }
 
@@ -130,13 +125,13 @@ static void add_group(cJSON *object, const struct reasons *reasons, const struct
 {
     static const char *const names[] = {"block", "run", "size", "site", "pool"};
     cJSON_AddStringToObject(object, "by", names[group->by]);
-    add(object, "count", group->count);
+    json_add(object, "count", group->count);
     if (group->by == BY_NONE)
         return;
     if (group->by == BY_SITE)
         add_site(object, reasons, (uint32_t)group->value);
     if (group->by == BY_SIZE)
-        add(object, "size", group->value);
+        json_add(object, "size", group->value);
     add_block(cJSON_AddObjectToObject(object, "begins_with"), reasons, group->blocks[0]);
     cJSON *events = cJSON_AddArrayToObject(object, "events");
     for (uint32_t i = 0; i < group->count && i < BLOCKS; i++)
@@ -149,8 +144,8 @@ static cJSON *change_object(const struct reasons *reasons, const struct change *
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "change", change_name(change->kind));
     if (change->to) {
-        add(object, "from", change->from);
-        add(object, "to", change->to);
+        json_add(object, "from", change->from);
+        json_add(object, "to", change->to);
     }
     add_group(object, reasons, change->group);
     return object;
@@ -162,8 +157,8 @@ static void add_outcome(cJSON *object, const struct reasons *reasons, const stru
     cJSON_AddNumberToObject(object, "saved", (double)sizing->mark_pool - (double)outcome->pool);
     cJSON_AddNumberToObject(object, "saved_usable",
                             (double)sizing->mark_usable - (double)outcome->usable);
-    add(object, "pool", outcome->pool);
-    add(object, "usable", outcome->usable);
+    json_add(object, "pool", outcome->pool);
+    json_add(object, "usable", outcome->usable);
 }
 
 static cJSON *what_if_object(const struct reasons *reasons, const struct what_if *what_if)
@@ -185,7 +180,7 @@ static void add_together(cJSON *root, const struct reasons *reasons)
     cJSON *change = NULL;
     unsigned i = 0;
     cJSON_ArrayForEach(change, cJSON_GetObjectItem(object, "changes"))
-        add(change, "pool_so_far", search->steps[i++].pool);
+        json_add(change, "pool_so_far", search->steps[i++].pool);
     cJSON_AddItemToObject(root, "together", object);
 }
 
@@ -198,7 +193,7 @@ static void add_lists(cJSON *root, const struct reasons *reasons)
     for (size_t i = 0; i < reasons->search.found_count && i < WHAT_IFS; i++)
         cJSON_AddItemToArray(what_ifs, what_if_object(reasons, &reasons->search.found[i]));
     add_together(root, reasons);
-    add(root, "tried", reasons->search.tried);
+    json_add(root, "tried", reasons->search.tried);
 }
 
 /* What the payload at the mark is, by site; without sites by size. */
@@ -214,10 +209,10 @@ static void add_holders(cJSON *root, const struct reasons *reasons)
         if (has_sites)
             add_site(object, reasons, (uint32_t)holders[i].value);
         else
-            add(object, "size", holders[i].value);
-        add(object, "bytes", holders[i].bytes);
-        add(object, "never_freed", holders[i].forever);
-        add(object, "blocks", holders[i].count);
+            json_add(object, "size", holders[i].value);
+        json_add(object, "bytes", holders[i].bytes);
+        json_add(object, "never_freed", holders[i].forever);
+        json_add(object, "blocks", holders[i].count);
         cJSON_AddItemToArray(array, object);
     }
     free(holders);
@@ -230,33 +225,30 @@ static void print_reasons(const struct reasons *reasons)
     uint64_t bound = life_bound(&reasons->life, granule);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "trace", printable(sizing->trace->path));
-    add(root, "events", sizing->event_count);
-    add(root, "granule", granule);
-    add(root, "threads", sizing->thread_count);
-    add(root, "failed_while_recording", sizing->failed_before);
+    json_add(root, "events", sizing->event_count);
+    json_add(root, "granule", granule);
+    json_add(root, "threads", sizing->thread_count);
+    json_add(root, "failed_while_recording", sizing->failed_before);
     cJSON_AddBoolToObject(root, "is_exact", sizing_is_exact(sizing));
-    add(root, "spare", reasons->trial.spare);
-    add(root, "min_usable", sizing->mark_usable);
-    add(root, "min_pool", sizing->mark_pool);
-    add(root, "least_pool", sizing->min_pool); /* what-ifs are compared without what size tries */
-    add(root, "bound_usable", bound);
-    add(root, "bound_pool", plan_pool_size(&reasons->trial, bound, granule));
+    json_add(root, "spare", reasons->trial.spare);
+    json_add(root, "min_usable", sizing->mark_usable);
+    json_add(root, "min_pool", sizing->mark_pool);
+    json_add(root, "least_pool",
+             sizing->min_pool); /* what-ifs are compared without what size tries */
+    json_add(root, "bound_usable", bound);
+    json_add(root, "bound_pool", plan_pool_size(&reasons->trial, bound, granule));
     add_moment(root, reasons);
     add_lists(root, reasons);
     add_holders(root, reasons);
-    char *text = cJSON_Print(root);
-    puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    json_print(root, true);
 }
 
 static void take_reasons(struct reasons *reasons, const struct arguments *arguments)
 {
     struct sizing *sizing = &reasons->sizing;
-    unsigned target = arguments->target ? arguments->target : sizeof(size_t) * 8;
-    bool is_32 = (target & ~FFALLOC_TARGET_SMALL) == 32;
+    unsigned target = sizing_target(arguments->target);
     sizing_take(sizing, arguments->path, arguments->path,
-                is_32 && !arguments->granule ? 8 : arguments->granule, target);
+                sizing_granule(arguments->granule, target), target);
     if (sizing->replay.at_mark.event == 0)
         die(STATUS_FAILED, "%s: no request in it was served", arguments->path);
     life_load(&reasons->life, sizing->trace);

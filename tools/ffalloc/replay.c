@@ -70,12 +70,6 @@ void replay_close(struct replay *replay)
     free(replay->live);
 }
 
-static uint64_t round_up(const struct replay *replay, uint64_t size)
-{
-    size += size == 0;
-    return (size + replay->granule - 1) & ~(uint64_t)(replay->granule - 1);
-}
-
 /* What realloc does, without the copy. */
 static void *reallocate(struct replay *replay, unsigned char *block, size_t size)
 {
@@ -107,7 +101,7 @@ static void forget(struct replay *replay, struct replay_block *block)
     if (!block->address)
         return;
     replay->payload -= block->size;
-    replay->rounded -= round_up(replay, block->size);
+    replay->rounded -= replay_rounded(block->size, replay->granule);
     block->address = NULL;
 }
 
@@ -150,7 +144,7 @@ bool replay_event(struct replay *replay, const struct trace_event *event, uint64
     replay->hash = hash_add(replay->hash, offset >> replay->granule_log2);
     forget(replay, block);
     *block = (struct replay_block){address, event->size};
-    uint64_t rounded = round_up(replay, event->size);
+    uint64_t rounded = replay_rounded(event->size, replay->granule);
     replay->payload += event->size;
     replay->rounded += rounded;
     note_marks(replay, event, offset + rounded, number);

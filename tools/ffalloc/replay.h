@@ -55,6 +55,12 @@ bool replay_open(struct replay *replay, uint64_t size, size_t granule);
 /* Makes the call of an event, number `number` from 1. Returns whether it succeeded. */
 bool replay_event(struct replay *replay, const struct trace_event *event, uint64_t number);
 
+/* The bytes that a block takes of which `size` were asked. */
+static inline uint64_t replay_rounded(uint64_t size, size_t granule)
+{
+    return (size + (size == 0) + granule - 1) & ~(uint64_t)(granule - 1);
+}
+
 /* The offset of a live block, in bytes from the first granule. */
 static inline uint64_t replay_offset(const struct replay *replay, uint32_t id)
 {

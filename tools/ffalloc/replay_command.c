@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* ffalloc replay: makes the calls of a trace again, and prints where its blocks went. */
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "command.h"
+#include "json.h"
 #include "replay.h"
 #include "text.h"
 
@@ -119,21 +119,18 @@ static void print_json(const struct replay *replay, const struct trace *trace,
     cJSON *object = cJSON_CreateObject();
     snprintf(hash, sizeof hash, "%016" PRIx64, replay->hash);
     cJSON_AddStringToObject(object, "trace", printable(trace->path));
-    cJSON_AddNumberToObject(object, "events", (double)trace->event_count);
-    cJSON_AddNumberToObject(object, "granule", (double)replay->granule);
-    cJSON_AddNumberToObject(object, "usable", (double)stats->usable_size);
-    cJSON_AddNumberToObject(object, "high_water", (double)stats->high_water_size);
-    cJSON_AddNumberToObject(object, "failed", (double)replay->failed_count);
+    json_add(object, "events", trace->event_count);
+    json_add(object, "granule", replay->granule);
+    json_add(object, "usable", stats->usable_size);
+    json_add(object, "high_water", stats->high_water_size);
+    json_add(object, "failed", replay->failed_count);
     if (replay->failed_count)
-        cJSON_AddNumberToObject(object, "first_failed", (double)replay->first_failed);
-    cJSON_AddNumberToObject(object, "blocks", (double)stats->block_count);
-    cJSON_AddNumberToObject(object, "used", (double)stats->used_size);
+        json_add(object, "first_failed", replay->first_failed);
+    json_add(object, "blocks", stats->block_count);
+    json_add(object, "used", stats->used_size);
     cJSON_AddStringToObject(object, "as_recorded", compare(replay, trace));
     cJSON_AddStringToObject(object, "offsets", hash);
-    char *text = cJSON_Print(object);
-    puts(text);
-    cJSON_free(text);
-    cJSON_Delete(object);
+    json_print(object, true);
 }
 
 int command_replay(int argc, char **argv)

@@ -27,7 +27,7 @@ struct size_arguments {
 
 static inline unsigned size_target(const struct size_arguments *arguments)
 {
-    return arguments->target ? arguments->target : sizeof(size_t) * 8;
+    return sizing_target(arguments->target);
 }
 
 static inline unsigned size_word_bits(const struct size_arguments *arguments)
@@ -43,7 +43,7 @@ static inline bool size_is_small(const struct size_arguments *arguments)
 /* The granule to size with; 0 for the trace's own. */
 static inline size_t size_granule(const struct size_arguments *arguments)
 {
-    return !arguments->granule && size_word_bits(arguments) == 32 ? 8 : arguments->granule;
+    return sizing_granule(arguments->granule, size_target(arguments));
 }
 
 /* Prints the answer about one trace. */
@@ -54,7 +54,6 @@ const char *size_target_text(const struct size_arguments *arguments);
 void size_print_suggestion(uint64_t pool, const struct size_arguments *arguments);
 void size_add_answers(cJSON *object, uint64_t pool, bool has_failed,
                       const struct size_arguments *arguments);
-void size_print_object(cJSON *object); /* and frees it */
 
 /* Whether a pool fits; says so if it does not, or that cannot be told. */
 bool size_judge(const char *name, uint64_t pool, uint64_t failed_count,

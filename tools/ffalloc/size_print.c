@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "command.h"
+#include "json.h"
 #include "size.h"
 #include "text.h"
 
@@ -63,17 +64,9 @@ void size_add_answers(cJSON *object, uint64_t pool, bool has_failed,
 {
     uint64_t needed = with_margin(pool, arguments);
     if (arguments->margin >= 0)
-        cJSON_AddNumberToObject(object, "suggested_pool", (double)needed);
+        json_add(object, "suggested_pool", needed);
     if (arguments->fits)
         cJSON_AddBoolToObject(object, "fits", !has_failed && needed <= arguments->fits);
-}
-
-void size_print_object(cJSON *object)
-{
-    char *text = cJSON_Print(object);
-    puts(text);
-    cJSON_free(text);
-    cJSON_Delete(object);
 }
 
 /* Why the number below is not that of every run. */
@@ -128,32 +121,32 @@ static void print_json(const struct sizing *sizing, const struct size_arguments 
     uint64_t payload = replay->at_mark.payload;
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "trace", printable(sizing->trace->path));
-    cJSON_AddNumberToObject(object, "events", (double)sizing->event_count);
-    cJSON_AddNumberToObject(object, "failed_while_recording", (double)sizing->failed_before);
-    cJSON_AddNumberToObject(object, "threads", sizing->thread_count);
+    json_add(object, "events", sizing->event_count);
+    json_add(object, "failed_while_recording", sizing->failed_before);
+    json_add(object, "threads", sizing->thread_count);
     cJSON_AddBoolToObject(object, "is_exact", sizing_is_exact(sizing));
-    cJSON_AddNumberToObject(object, "granule", (double)replay->granule);
-    cJSON_AddNumberToObject(object, "target_bits", size_word_bits(arguments));
+    json_add(object, "granule", replay->granule);
+    json_add(object, "target_bits", size_word_bits(arguments));
     cJSON_AddBoolToObject(object, "target_small", size_is_small(arguments));
-    cJSON_AddNumberToObject(object, "min_usable", (double)sizing->min_usable);
-    cJSON_AddNumberToObject(object, "min_pool", (double)sizing->min_pool);
-    cJSON_AddNumberToObject(object, "mark_pool", (double)sizing->mark_pool);
-    cJSON_AddNumberToObject(object, "metadata", (double)(sizing->min_pool - sizing->min_usable));
-    cJSON_AddNumberToObject(object, "payload_peak", (double)replay->payload_peak);
-    cJSON_AddNumberToObject(object, "payload_peak_event", (double)replay->payload_peak_event);
+    json_add(object, "min_usable", sizing->min_usable);
+    json_add(object, "min_pool", sizing->min_pool);
+    json_add(object, "mark_pool", sizing->mark_pool);
+    json_add(object, "metadata", (sizing->min_pool - sizing->min_usable));
+    json_add(object, "payload_peak", replay->payload_peak);
+    json_add(object, "payload_peak_event", replay->payload_peak_event);
     cJSON *mark = cJSON_AddObjectToObject(object, "set_by");
-    cJSON_AddNumberToObject(mark, "event", (double)replay->at_mark.event);
+    json_add(mark, "event", replay->at_mark.event);
     cJSON_AddStringToObject(mark, "call", trace_op_name(replay->at_mark.asked.op));
-    cJSON_AddNumberToObject(mark, "size", (double)replay->at_mark.asked.size);
-    cJSON_AddNumberToObject(mark, "thread", replay->at_mark.asked.thread);
+    json_add(mark, "size", replay->at_mark.asked.size);
+    json_add(mark, "thread", replay->at_mark.asked.thread);
     if (*sizing->site)
         cJSON_AddStringToObject(mark, "site", sizing->site);
-    cJSON_AddNumberToObject(mark, "payload", (double)payload);
-    cJSON_AddNumberToObject(mark, "rounding", (double)(replay->at_mark.rounded - payload));
+    json_add(mark, "payload", payload);
+    json_add(mark, "rounding", (replay->at_mark.rounded - payload));
     cJSON_AddNumberToObject(mark, "holes",
                             (double)sizing->min_usable - (double)replay->at_mark.rounded);
     size_add_answers(object, sizing->min_pool, sizing->failed_before > 0, arguments);
-    size_print_object(object);
+    json_print(object, true);
 }
 
 void size_print(const struct sizing *sizing, const struct size_arguments *arguments)

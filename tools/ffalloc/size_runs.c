@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "command.h"
+#include "json.h"
 #include "record.h"
 #include "size.h"
 
@@ -58,17 +59,17 @@ static void print_runs_json(const struct runs *runs, const struct size_arguments
 {
     size_t count = arguments->run_count;
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "runs", (double)count);
-    cJSON_AddNumberToObject(object, "threads", runs->thread_count);
-    cJSON_AddNumberToObject(object, "failed_while_recording", (double)runs->failed_count);
-    cJSON_AddNumberToObject(object, "granule", (double)runs->granule);
-    cJSON_AddNumberToObject(object, "target_bits", size_word_bits(arguments));
+    json_add(object, "runs", count);
+    json_add(object, "threads", runs->thread_count);
+    json_add(object, "failed_while_recording", runs->failed_count);
+    json_add(object, "granule", runs->granule);
+    json_add(object, "target_bits", size_word_bits(arguments));
     cJSON_AddBoolToObject(object, "target_small", size_is_small(arguments));
-    cJSON_AddNumberToObject(object, "least_pool", (double)runs->pools[0]);
-    cJSON_AddNumberToObject(object, "median_pool", (double)runs->pools[count / 2]);
-    cJSON_AddNumberToObject(object, "largest_pool", (double)runs->pools[count - 1]);
+    json_add(object, "least_pool", runs->pools[0]);
+    json_add(object, "median_pool", runs->pools[count / 2]);
+    json_add(object, "largest_pool", runs->pools[count - 1]);
     size_add_answers(object, runs->pools[count - 1], runs->failed_count > 0, arguments);
-    size_print_object(object);
+    json_print(object, true);
 }
 
 bool size_runs(const struct size_arguments *arguments)

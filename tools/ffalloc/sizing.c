@@ -141,13 +141,9 @@ static void take_first(struct sizing *sizing, size_t granule, unsigned target)
     sizing->site = site_of_mark(trace, replay);
 }
 
-void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
-                 unsigned target)
+void sizing_settle(struct sizing *sizing, unsigned target)
 {
-    *sizing = (struct sizing){.trace = trace_open(path)};
-    struct replay *replay = &sizing->replay;
-    sizing->trace->path = name;
-    take_first(sizing, granule, target);
+    const struct replay *replay = &sizing->replay;
     sizing->min_usable = replay->mark ? replay->mark : replay->granule;
     bool has_aligned = sizing->largest_log2 > replay->granule_log2;
     if (has_aligned)
@@ -159,8 +155,17 @@ void sizing_take(struct sizing *sizing, const char *path, const char *name, size
     sizing->mark_pool = pool_for(sizing->mark_usable, replay->granule, target);
     unsigned bits = target & ~FFALLOC_TARGET_SMALL;
     if (sizing->min_pool == 0)
-        die(STATUS_FAILED, "%s: %s is more than a%s pool of %u bits can have", name,
+        die(STATUS_FAILED, "%s: %s is more than a%s pool of %u bits can have", sizing->trace->path,
             person(sizing->min_usable), target & FFALLOC_TARGET_SMALL ? " small" : "", bits);
+}
+
+void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
+                 unsigned target)
+{
+    *sizing = (struct sizing){.trace = trace_open(path)};
+    sizing->trace->path = name;
+    take_first(sizing, granule, target);
+    sizing_settle(sizing, target);
 }
 
 bool sizing_is_exact(const struct sizing *sizing)

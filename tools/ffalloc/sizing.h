@@ -5,6 +5,18 @@
 
 #include "replay.h"
 
+/* A target of ffalloc_target_pool_size_for, 0 being this machine's. */
+static inline unsigned sizing_target(unsigned asked)
+{
+    return asked ? asked : sizeof(size_t) * 8;
+}
+
+/* The granule on a target where so much was asked for; 0: the trace's own. */
+static inline size_t sizing_granule(size_t asked, unsigned target)
+{
+    return !asked && (target & ~FFALLOC_TARGET_SMALL) == 32 ? 8 : asked;
+}
+
 struct sizing {
     struct replay replay; /* of the first run, its pool closed */
     struct trace *trace;
@@ -28,6 +40,10 @@ unsigned parse_target_argument(const char *text);
  * no pool of that target is large enough. */
 void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
                  unsigned target);
+
+/* The second half of that: from a replay in a pool without end, the trace and its largest alignment
+ * to the least pool, by more replays where that takes any. */
+void sizing_settle(struct sizing *sizing, unsigned target);
 
 /* Whether every run of the program needs that pool: not if threads interleave, an alignment is
  * larger than those that pools keep to, or not all of the run is known. */

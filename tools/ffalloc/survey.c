@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "sizing.h"
 
 /* The state of the second replay. */
 struct follow {
@@ -35,11 +36,20 @@ static unsigned class_of(uint64_t size)
 
 /* The first replay ---------------------------------------------------------------------- */
 
+/* What the trace needs, from a replay in a pool without end. */
+static void settle(struct survey *survey, unsigned largest_log2)
+{
+    struct sizing sizing = {
+        .replay = survey->replay, .trace = survey->trace, .largest_log2 = largest_log2};
+    sizing_settle(&sizing, sizing_target(0));
+    survey->min_usable = sizing.min_usable;
+}
+
 static void measure(struct survey *survey, uint64_t pool)
 {
     struct trace *trace = survey->trace;
     struct trace_event event;
-    uint64_t largest_alignment = 0;
+    unsigned largest_log2 = 0;
     bool has_event = trace_next(trace, &event);
     need_valid(trace);
     survey->granule = replay_granule(trace, survey->granule);
@@ -54,8 +64,7 @@ static void measure(struct survey *survey, uint64_t pool)
             survey->thread_count = event.thread + 1u;
         if (event.op != TRACE_FREE && event.op != TRACE_FAILED)
             survey->size_counts[class_of(event.size)]++;
-        uint64_t alignment = event.log2align ? (uint64_t)1 << event.log2align : 0;
-        largest_alignment = alignment > largest_alignment ? alignment : largest_alignment;
+        largest_log2 = event.log2align > largest_log2 ? event.log2align : largest_log2;
     }
     need_valid(trace);
     if (trace->event_count == 0)
@@ -64,8 +73,11 @@ static void measure(struct survey *survey, uint64_t pool)
     survey->duration = trace->time;
     replay_close(&survey->replay);
     uint64_t mark = survey->replay.mark ? survey->replay.mark : survey->granule;
-    survey->has_aligned = largest_alignment > survey->granule;
-    survey->usable = pool ? pool : mark + (survey->has_aligned ? largest_alignment : 0);
+    uint64_t alignment = (uint64_t)1 << largest_log2;
+    survey->usable = pool ? pool : mark + (alignment > survey->granule ? alignment : 0);
+    survey->min_usable = mark;
+    if (!pool && survey->replay.failed_count == 0) /* what no pool serves has no least one */
+        settle(survey, largest_log2);
 }
 
 /* The second replay --------------------------------------------------------------------- */
@@ -108,12 +120,10 @@ static void drop_owner(struct follow *follow, struct owner *owner)
 static void add_owner(struct follow *follow, struct owner *owner, const struct trace_event *event,
                       uint64_t number)
 {
-    size_t granule = follow->survey->granule;
-    uint64_t size = event->size ? event->size : 1;
     *owner = (struct owner){
         .birth = number,
         .offset = replay_offset(&follow->replay, event->id),
-        .rounded = (size + granule - 1) / granule * granule,
+        .rounded = replay_rounded(event->size, follow->survey->granule),
         .size = event->size,
         .site = event->site,
         .is_live = true,

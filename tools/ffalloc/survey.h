@@ -40,7 +40,7 @@ struct survey {
     struct trace *trace;
     struct replay replay; /* the first one, its pool closed */
     size_t granule;
-    bool has_aligned; /* there are requests aligned above the granule (size.c) */
+    uint64_t min_usable; /* of the least pool; of one that was asked for, the mark */
     uint64_t event_count, duration;
     unsigned thread_count;
     uint64_t failed_count; /* requests that failed while recording */
