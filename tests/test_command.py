@@ -15,7 +15,7 @@ import unittest
 
 from support import BUILD, CHILDREN, SOURCE, need
 import support
-from tool import ToolCase
+from tool import ToolCase, ring_folders
 
 PLACES = CHILDREN / "places"
 
@@ -348,16 +348,6 @@ class Damage(ToolCase):
 
 
 class Streams(ToolCase):
-    def folders(self):
-        return {path.name for path in pathlib.Path("/dev/shm").glob("ffalloc.*")}
-
-    def assert_none_stays(self, before, what=None):
-        """Other tests' recorders have folders there, too, but not for long."""
-        left, end = self.folders() - before, time.monotonic() + 60
-        while left & self.folders() and time.monotonic() < end:
-            time.sleep(0.05)
-        self.assertEqual(left & self.folders(), set(), what)
-
     def test_a_trace_to_standard_output(self):
         with subprocess.Popen([BUILD / "ffalloc", "record", "-o", "-", "--", PLACES], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as recorder:
@@ -396,19 +386,19 @@ class Streams(ToolCase):
         return done.stdout.replace(f'"{trace}"'.encode(), b'"-"')
 
     def test_that_are_closed_leave_nothing_behind(self):
-        before = self.folders()
+        before = ring_folders()
         for redirect in ("2>&-", ">&-", "<&- >&- 2>&-", "2>&1 | true", "2>/dev/full"):
             trace = self.folder / "trace"
             script = f"{BUILD / 'ffalloc'} record -o {trace} -- sh -c '{PLACES} >/dev/null; exit 0' {redirect}"
             subprocess.run(["sh", "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.assertEqual(self.object("replay", "--json", trace)["as_recorded"], "yes")
-            self.assert_none_stays(before, redirect)
+            self.assert_no_ring_stays(before, redirect)
 
     def test_a_failure_leaves_no_folder(self):
-        before = self.folders()
+        before = ring_folders()
         self.tool("record", "-o", self.folder / "no/where", "--", "true", status=125)
         self.tool("record", "-o", "/dev/full", "--", PLACES, status=125)
-        self.assert_none_stays(before)
+        self.assert_no_ring_stays(before)
 
     def test_messages_name_the_file_asked_for(self):
         trace = self.record(PLACES)
@@ -483,6 +473,7 @@ class Growth(ToolCase):
         self.assertEqual(self.assert_exact(trace), 1024)
         why = self.object("why", "--json", trace)
         self.assertEqual(why["least_pool"], self.object("size", "--json", trace)["min_pool"])
+        self.assertEqual(why["least_pool"], self.object("data", trace)["min_pool"])
         self.assertIn("moves into a hole", " ".join(self.tool("why", trace).stdout.split()))
 
     def test_stays_exact_in_runs_of_many_such_blocks(self):

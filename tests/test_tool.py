@@ -16,7 +16,7 @@ import unittest
 
 from support import BUILD, CHILDREN, SOURCE, need
 import support
-from tool import ToolCase
+from tool import ToolCase, ring_folders
 
 TRACES = sorted((SOURCE.parent / "shared/traces").glob("*.trc.zst"))
 
@@ -246,17 +246,9 @@ class Record(ToolCase):
         self.assertEqual(done.stdout, plain)
 
     def test_no_ring_is_left(self):
-        def folders():
-            return set(pathlib.Path("/dev/shm").glob("ffalloc.*"))
-
-        before = folders()
+        before = ring_folders()
         self.record(CHILDREN / "places", "fork")
-        left = folders() - before
-        end = time.monotonic() + 60
-        while left and time.monotonic() < end:  # other tests record too: theirs go when they end
-            time.sleep(0.1)
-            left &= folders()
-        self.assertEqual(left, set())
+        self.assert_no_ring_stays(before)
 
     def test_output_that_cannot_be_written(self):
         done = self.tool("record", "-o", self.folder / "no/such/folder", "--", "true", status=125)

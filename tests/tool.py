@@ -6,9 +6,15 @@ import io
 import json
 import pathlib
 import tempfile
+import time
 
 import support
 from support import BUILD, TestCase
+
+
+def ring_folders():
+    """Those of the recorders that run now, other tests' too."""
+    return set(pathlib.Path("/dev/shm").glob("ffalloc.*"))
 
 
 class ToolCase(TestCase):
@@ -38,3 +44,11 @@ class ToolCase(TestCase):
 
     def assert_one_line(self, done, pattern):
         self.assertRegex(done.stderr, rf"\Affalloc: [^\n]*{pattern}[^\n]*\n\Z")
+
+    def assert_no_ring_stays(self, before, what=None):
+        """Other tests record too: their folders go when they end."""
+        left, end = ring_folders() - before, time.monotonic() + 60
+        while left and time.monotonic() < end:
+            time.sleep(0.05)
+            left &= ring_folders()
+        self.assertEqual(left, set(), what)
