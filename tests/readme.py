@@ -16,7 +16,7 @@ import sys
 INDENT = "    "
 PROMPT = INDENT + "$ "
 VARYING = (r"process \d+", r"\d+\.\d+ s\b", r"[\d.]+ KiB \([\d.]+ bytes an event\)",
-           r"recording added -?\d+ %", r"events, [\d.]+ MiB", r"0x[0-9a-f]{9,}")
+           r"events, [\d.]+ MiB", r"0x[0-9a-f]{9,}")
 
 
 def is_whole(command):

@@ -60,7 +60,7 @@ class Manual(ToolCase):
         for words, reply in (
             (("size", "--target", ""), targets), (("size", "-t", ""), targets),
             (("run", "-t", "m"), ["memcheck", "massif"]), (("run", "--tool", "g"), ["gdb"]),
-            (("record", "-b", ""), ["caller", "fp", "unwind"]), (("map", "--by", "a"), ["age"]),
+            (("record", "-b", ""), ["caller", "fp", "unwind", "auto"]), (("map", "--by", "a"), ["age"]),
             (("replay", "-g", ""), ["8", "16", "32"]), (("size", "-f", "6"), ["64K"]),
         ):
             with self.subTest(words=words):

@@ -14,9 +14,6 @@
 #define NAP_MICROSECONDS 200
 #define NAPS_MOST        50000
 
-/* One event in so many is timed, for what recording costs: a power of two. */
-#define SAMPLE_EVERY 256u
-
 struct recorder {
     bool is_open;
     bool is_off;
@@ -28,7 +25,6 @@ struct recorder {
     uint64_t *words;
     uint64_t head;
     uint64_t tail; /* as last seen */
-    uint64_t event_count;
 };
 
 static __thread uint16_t thread_number __attribute__((tls_model("initial-exec"))); /* from 1 */
@@ -65,13 +61,10 @@ static bool wait_for_room(struct recorder *recorder, uint64_t count)
 {
     struct ring *ring = recorder->ring;
     uint64_t beat = 0;
-    uint64_t start = ring_ticks();
     for (unsigned naps = 0; naps < NAPS_MOST; naps++) {
         recorder->tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-        if (recorder->head + count - recorder->tail <= RING_WORDS) {
-            ring->waited_ticks += ring_ticks() - start;
+        if (recorder->head + count - recorder->tail <= RING_WORDS)
             return true;
-        }
         if (__atomic_load_n(&ring->is_unwanted, __ATOMIC_RELAXED))
             break;
         uint64_t now = __atomic_load_n(&ring->reader_beat, __ATOMIC_RELAXED);
@@ -203,22 +196,18 @@ static void write_event(struct recorder *recorder, const struct event *event, vo
 {
     if (!has_room(recorder))
         return;
-    uint64_t start = ring_ticks();
+    uint64_t now = ring_ticks();
     uint64_t count = write_extra(recorder, event);
     uint64_t log2 = event->alignment ? (unsigned)__builtin_ctzl(event->alignment) & 31 : 0;
     uint64_t size = event->size;
     size = size >> 48 ? ((uint64_t)1 << 48) - 1 : size;
-    *word_at(recorder, 0) = start;
+    *word_at(recorder, 0) = now;
     *word_at(recorder, 1) = (uint64_t)(uintptr_t)event->block | log2 << 48 |
                             (uint64_t) !!event->before << 53 | count << 54 |
                             (uint64_t)event->op << 60;
     *word_at(recorder, 2) = size | thread_index(recorder) << 48;
     *word_at(recorder, 3) = (uintptr_t)site;
     publish(recorder, (unsigned)count);
-    if (__builtin_expect((++recorder->event_count & (SAMPLE_EVERY - 1)) == 0, 0)) {
-        recorder->ring->sampled_ticks += ring_ticks() - start + record_stack.ticks;
-        recorder->ring->sampled_count++;
-    }
 }
 
 void record_write_and_unlock(const struct event *event, void *site)

@@ -41,7 +41,6 @@ void record_unlock(void);
 #define FRAMES_MOST 32u
 struct record_stack {
     unsigned count;
-    uint64_t ticks; /* that it took to find them */
     uint64_t frames[FRAMES_MOST];
 };
 extern __thread struct record_stack record_stack __attribute__((tls_model("initial-exec")));

@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define RING_MAGIC       "ffring1"
+#define RING_MAGIC       "ffring2"
 #define RING_DATA_OFF    4096u               /* bytes: where the words begin in the file */
 #define RING_WORDS       ((uint64_t)1 << 19) /* 4 MiB: 131,072 events */
 #define RING_EVENT_WORDS 4u
@@ -55,9 +55,6 @@ struct ring {
     uint64_t start_ns; /* CLOCK_MONOTONIC at start_ticks */
     char program[512];
     _Alignas(64) uint64_t head; /* words ever written */
-    uint64_t sampled_ticks;     /* what `sampled_count` of the events took, */
-    uint64_t sampled_count;
-    uint64_t waited_ticks;      /* and waiting for room */
     _Alignas(64) uint64_t tail; /* words ever read */
     uint64_t reader_beat;       /* the recorder counts this up while it lives */
     uint32_t is_unwanted;       /* the recorder's word to stop */

@@ -56,12 +56,10 @@ void record_capture(struct caller caller)
 {
     if (heap.options.backtrace == BACKTRACE_CALLER)
         return;
-    uint64_t start = ring_ticks();
     unsigned count = 0;
     if (heap.options.backtrace == BACKTRACE_UNWIND && ffalloc_unwind)
         count = unwind_frames(caller, record_stack.frames);
     else if (heap.options.backtrace == BACKTRACE_FRAMES && caller.frame)
         count = walk_frames(caller, record_stack.frames);
     record_stack.count = count;
-    record_stack.ticks = ring_ticks() - start;
 }

@@ -179,11 +179,17 @@ static const char *find_part(const char *name, const char *const *folders, size_
     die(STATUS_FAILED, "%s is neither beside %s nor installed", name, own_folder());
 }
 
+static const char *const folders_64[] = {".", "../" FFALLOC_LIBDIR,
+                                         "../" FFALLOC_LIBDIR "/ffalloc"};
+
+bool has_library(const char *name)
+{
+    return look_for(name, folders_64, 3) != NULL;
+}
+
 const char *find_library(const char *name)
 {
-    static const char *const folders[] = {".", "../" FFALLOC_LIBDIR,
-                                          "../" FFALLOC_LIBDIR "/ffalloc"};
-    return find_part(name, folders, 3);
+    return find_part(name, folders_64, 3);
 }
 
 static const char *const folders_32[] = {"ports/lib32", "../lib32"};

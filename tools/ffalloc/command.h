@@ -52,9 +52,13 @@ int temporary_file(void);
 /* The library's name at run time; without the number, it comes with the headers. */
 #define PRELOAD_LIBRARY "libffalloc.so.0"
 
+/* The stacks of 64-bit programs; built if libunwind is there. */
+#define UNWIND_LIBRARY "libffalloc-unwind.so"
+
 /* Where the parts of ffalloc lie: beside the command in a build folder, or installed. Each ends
  * if it is not there. */
 const char *find_library(const char *name);
+bool has_library(const char *name);
 const char *find_library_32(void); /* for programs of 32 bits */
 bool has_library_32(void);
 const char *find_views(void);

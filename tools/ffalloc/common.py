@@ -41,6 +41,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, name, what, **settings):
         super().__init__(prog=f"ffalloc {name}", description=what, allow_abbrev=False, **settings)
 
+    def add_skip(self):
+        self.add_argument("--skip", metavar="NAME[,NAME]", help="functions, or whole libraries, that are no call "
+                          "site of their own, as xmalloc,my_*: their callers are")
+
     def error(self, message):
         raise Failure(f"{self.prog.split()[-1]}: {message}", USAGE)
 
@@ -75,6 +79,10 @@ def run_command(*words, trace, output=subprocess.PIPE, is_told=False):
         sys.stderr.write((done.stderr or b"").decode(errors="replace"))
         raise Failure(status=done.returncode if done.returncode > 0 else FAILED)
     return done.stdout
+
+
+def skip_words(names):
+    return [f"--skip={names}"] if names is not None else []
 
 
 def survey(trace, **options):
@@ -115,6 +123,24 @@ def top_sites(data, key="mark_bytes", most=11):
     """The sites that hold most, largest first; none that holds nothing."""
     held = [site for site in data["sites"] if site[key] > 0 and site["number"] != 0]
     return sorted(held, key=lambda site: -site[key])[:most]
+
+
+def merge_sites(data):
+    """Makes one of the stacks that have one site; it keeps the frames of the first."""
+    same = {site["number"]: site["same_as"] for site in data["sites"]}
+    merged = {}
+    for site in data["sites"]:
+        first = merged.setdefault(site["same_as"], dict(site, number=site["same_as"]))
+        if first["frames"] is not site["frames"]:
+            for key in site:
+                if key.endswith(("_count", "_bytes")):
+                    first[key] += site[key]
+    data["sites"] = list(merged.values())
+    data["site_by_number"] = merged
+    for picture in (data["life"], data["now"]):
+        picture["site"] = [same.get(number, number) for number in picture["site"]]
+    data["set_by"]["site"] = same.get(data["set_by"]["site"], data["set_by"]["site"])
+    return data
 
 
 def cells(picture, count):

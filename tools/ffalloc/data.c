@@ -8,6 +8,7 @@
 #include "command.h"
 #include "json.h"
 #include "parse.h"
+#include "sites.h"
 #include "survey.h"
 #include "symbols.h"
 #include "text.h"
@@ -79,8 +80,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
+static const struct argp_child children[] = {SITES_CHILD, {0}};
+
 static const struct argp argp = {
-    options, parse, "TRACE", "Prints what the views show of a trace, as JSON.", NULL, NULL, NULL};
+    options,  parse, "TRACE", "Prints what the views show of a trace, as JSON.",
+    children, NULL,  NULL};
 
 /* All strings inside as they may be shown. */
 static void clean(cJSON *item)
@@ -196,6 +200,7 @@ static void add_sites(cJSON *root, const struct survey *survey)
 {
     cJSON *array = cJSON_AddArrayToObject(root, "sites");
     struct symbols *symbols = symbols_open(survey->trace->maps);
+    uint32_t *same = symbols_merge(symbols, survey->trace);
     for (size_t i = 0; i < survey->site_size && i < survey->trace->stack_count; i++) {
         const struct site *site = &survey->sites[i];
         const struct trace_stack *stack = &survey->trace->stacks[i];
@@ -203,6 +208,7 @@ static void add_sites(cJSON *root, const struct survey *survey)
             continue;
         cJSON *object = cJSON_CreateObject();
         json_add(object, "number", i);
+        json_add(object, "same_as", same[i]);
         cJSON_AddStringToObject(object, "name", symbols_text(symbols, stack));
         json_add(object, "alloc_count", site->alloc_count);
         json_add(object, "alloc_bytes", site->alloc_bytes);
@@ -218,6 +224,7 @@ static void add_sites(cJSON *root, const struct survey *survey)
                 frames, frame_object(symbols_find(symbols, stack->frames[f]), stack->frames[f]));
         cJSON_AddItemToArray(array, object);
     }
+    free(same);
     symbols_close(symbols);
 }
 

@@ -14,6 +14,7 @@
 
 #include "command.h"
 #include "replay.h"
+#include "sites.h"
 #include "stacks.h"
 #include "symbols.h"
 #include "text.h"
@@ -187,13 +188,20 @@ static void print_all(struct printer *printer, bool is_csv)
         printf("c %" PRIx64 "\nR 0\n", printer->trace->time / 1000 + 1);
 }
 
+static const struct argp_child children[] = {SITES_CHILD, {0}};
+
+static const struct argp argp = {NULL, NULL, "csv|heaptrack TRACE", NULL, children, NULL, NULL};
+
 int command_events(int argc, char **argv)
 {
     struct printer printer = {0};
-    bool is_csv = argc == 3 && strcmp(argv[1], "csv") == 0;
-    if (argc != 3 || (!is_csv && strcmp(argv[1], "heaptrack") != 0))
+    int first;
+    argp_parse(&argp, argc, argv, 0, &first, NULL);
+    char **words = argv + first;
+    bool is_csv = argc - first == 2 && strcmp(words[0], "csv") == 0;
+    if (argc - first != 2 || (!is_csv && strcmp(words[0], "heaptrack") != 0))
         die(STATUS_USAGE, "events: csv|heaptrack TRACE");
-    printer.trace = trace_open(argv[2]);
+    printer.trace = trace_open(words[1]);
     need_valid(printer.trace);
     find_names(&printer);
     print_all(&printer, is_csv);

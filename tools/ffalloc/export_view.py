@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 
-from common import Parser, run_command, say, survey, write_file
+from common import Parser, run_command, say, skip_words, survey, write_file
 
 CURVE_SAMPLES = 1000
 MASSIF_SNAPSHOTS = 100
@@ -26,6 +26,7 @@ def parse(arguments):
     parser.add_argument("--format", required=True, choices=sorted(FORMATS),
                         help="for ms_print (massif), go tool pprof, Perfetto (chrome) and others")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="- is standard output; of NAME.gz, heaptrack and csv are compressed")
+    parser.add_skip()
     return parser.parse_args(arguments)
 
 
@@ -69,8 +70,8 @@ def snapshot(number, time, sample, tree):
     ]
 
 
-def massif(trace):
-    data = survey(trace, at="peak", columns=MASSIF_SNAPSHOTS, rows=1)
+def massif(trace, skip):
+    data = survey(trace, skip=skip, at="peak", columns=MASSIF_SNAPSHOTS, rows=1)
     has_time = data["duration"] > 0
     process = data["process"] or {}
     lines = ["desc: ffalloc: extra is what exact first fit needs beyond the payload",
@@ -148,8 +149,8 @@ class Profile:
         return b"".join(self.parts) + strings
 
 
-def pprof(trace):
-    data = survey(trace, columns=1, rows=1)
+def pprof(trace, skip):
+    data = survey(trace, skip=skip, columns=1, rows=1)
     profile = Profile()
     for kind, unit in (("alloc_objects", "count"), ("alloc_space", "bytes"),
                        ("inuse_objects", "count"), ("inuse_space", "bytes")):
@@ -166,8 +167,8 @@ def pprof(trace):
 # chrome, json -------------------------------------------------------------------------
 
 
-def chrome(trace):
-    data = survey(trace, columns=CURVE_SAMPLES, rows=1)
+def chrome(trace, skip):
+    data = survey(trace, skip=skip, columns=CURVE_SAMPLES, rows=1)
     process = data["process"] or {}
     number = process.get("process", 1)
     has_time = data["duration"] > 0
@@ -185,8 +186,8 @@ def chrome(trace):
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ms"})
 
 
-def json_object(trace):
-    data = survey(trace, columns=CURVE_SAMPLES, rows=1)
+def json_object(trace, skip):
+    data = survey(trace, skip=skip, columns=CURVE_SAMPLES, rows=1)
     for name in ("life", "now", "columns", "rows", "row_bytes", "site_by_number", "moment"):
         del data[name]
     return json.dumps(data, indent=1) + "\n"
@@ -198,9 +199,9 @@ def json_object(trace):
 def stream(kind):
     """What the command writes event by event: into a file first, as nothing half is to be seen."""
 
-    def write(trace, output):
+    def write(trace, output, skip):
         with tempfile.TemporaryFile() as file:
-            run_command("events", kind, trace=trace, output=file)
+            run_command("events", *skip_words(skip), kind, trace=trace, output=file)
             file.seek(0)
             content = file.read()
         write_file(output, gzip.compress(content, 1) if output.endswith(".gz") else content)
@@ -209,7 +210,7 @@ def stream(kind):
 
 
 def whole(make):
-    return lambda trace, output: write_file(output, make(trace))
+    return lambda trace, output, skip: write_file(output, make(trace, skip))
 
 
 FORMATS = {
@@ -224,7 +225,7 @@ FORMATS = {
 
 def main(arguments):
     options = parse(arguments)
-    FORMATS[options.format](options.trace, options.output)
+    FORMATS[options.format](options.trace, options.output, options.skip)
     if options.output != "-":
         say(f"{options.output}: {options.format}")
     sys.stdout.flush()

@@ -201,6 +201,19 @@ const char *launch_find(const char *program)
     return path;
 }
 
+const char *launch_choose_backtrace(struct launch *launch)
+{
+    if (!launch->chooses_backtrace)
+        return NULL;
+    launch->chooses_backtrace = false;
+    launch->has_unwind = !is_32_bit && has_library(UNWIND_LIBRARY);
+    launch_set(launch, "--backtrace", "BACKTRACE", launch->has_unwind ? "unwind" : "fp",
+               "too long");
+    return launch->has_unwind ? "unwind"
+           : is_32_bit        ? "fp, as the program has 32 bits"
+                              : "fp, as " UNWIND_LIBRARY " is not installed";
+}
+
 /* In front of what is preloaded already. */
 static void preload(const char *library)
 {
@@ -235,7 +248,7 @@ void launch_prepare(const struct launch *launch)
     if (launch->only)
         setenv("FFALLOC_ONLY", launch->only, 1);
     if (launch->has_unwind)
-        preload(find_library("libffalloc-unwind.so"));
+        preload(find_library(UNWIND_LIBRARY));
     preload(is_32_bit ? find_library_32() : find_library(PRELOAD_LIBRARY));
     allow_sanitizer();
 }

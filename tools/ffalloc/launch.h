@@ -14,6 +14,7 @@ struct launch {
     struct options options; /* as the library will read them */
     char *only;             /* FFALLOC_ONLY, or NULL */
     bool has_unwind;
+    bool chooses_backtrace; /* the best that works */
 };
 
 /* Nothing asked for. */
@@ -35,6 +36,10 @@ void launch_check(const struct launch *launch, const char *command, int first, i
  * the loader would not load the library into it: it is static, or set-user-ID, or has words of
  * another size. Of a script its interpreter is looked at. */
 const char *launch_find(const char *program);
+
+/* Once the program is known, chooses how its call sites are found, and returns what to say of that;
+ * NULL if a way was asked for. */
+const char *launch_choose_backtrace(struct launch *launch);
 
 /* Puts the library, and what was set, into the environment. */
 void launch_prepare(const struct launch *launch);

@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import terminal_map
-from common import Parser, cells, has_blocks, has_colour, number, person, say, site_name, survey
+from common import Parser, cells, has_blocks, has_colour, merge_sites, number, person, say, site_name, survey
 from terminal_map import ASCII, LINES, legend, line_cells, line_of
 
 ADDRESS_WIDTH = 12  # hexadecimal digits of the largest pool, and a blank
@@ -29,6 +29,7 @@ def parse(arguments):
     parser.add_argument("--json", action="store_true", help="the moment as an object")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto",
                         help="default: in a terminal, unless NO_COLOR is set")
+    parser.add_skip()
     return parser.parse_args(arguments)
 
 
@@ -68,14 +69,14 @@ def print_moment(data):
 
 def main(arguments):
     options = parse(arguments)
-    chosen = {"at": options.at, "pool": options.pool, "granule": options.granule}
+    chosen = {"at": options.at, "pool": options.pool, "granule": options.granule, "skip": options.skip}
     if options.svg == "-" or options.png == "-":
         if not (options.svg and options.png):
             options.json = options.ascii = False
     if options.svg or options.png:
         import picture
 
-        data = survey(options.trace, columns=1000, rows=500, **chosen)
+        data = merge_sites(survey(options.trace, columns=1000, rows=500, **chosen))
         for path, write in ((options.svg, picture.svg), (options.png, picture.png)):
             if path:
                 write(data, path, options.by)
@@ -83,7 +84,7 @@ def main(arguments):
                     say(f"{path}: {data['events']} events by {person(data['usable'])}")
         return 0
     columns = terminal_map.columns()
-    data = survey(options.trace, columns=1, rows=LINES * line_cells(columns, ADDRESS_WIDTH), **chosen)
+    data = merge_sites(survey(options.trace, columns=1, rows=LINES * line_cells(columns, ADDRESS_WIDTH), **chosen))
     if options.json:
         print_moment(data)
         return 0

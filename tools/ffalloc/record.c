@@ -13,7 +13,10 @@
 
 #include "command.h"
 #include "launch.h"
+#include "overhead.h"
 #include "session.h"
+
+#define KEY_OVERHEAD 256
 
 static const struct argp_option options[] = {
     {"output", 'o', "TRACE", 0,
@@ -21,10 +24,24 @@ static const struct argp_option options[] = {
      "program's own goes to standard error",
      0},
     {"backtrace", 'b', "HOW", 0,
-     "what is kept of a call's site: caller (the default), fp (frame pointers), unwind (libunwind)",
+     "what is kept of a call's site: caller (the default), fp (frame pointers), unwind "
+     "(libunwind), "
+     "auto (the best that works)",
+     0},
+    {"overhead", KEY_OVERHEAD, "RUNS", 0,
+     "then run the program so often with recording and without, in turn, without input and output, "
+     "and print the least times",
      0},
     {0},
 };
+
+static void read_backtrace(struct launch *launch, const char *text)
+{
+    launch->chooses_backtrace = strcmp(text, "auto") == 0;
+    launch->has_unwind = strcmp(text, "unwind") == 0;
+    if (!launch->chooses_backtrace)
+        launch_set(launch, "--backtrace", "BACKTRACE", text, "none of caller, fp, unwind, auto");
+}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
@@ -37,9 +54,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
         session->output.name = text;
         break;
     case 'b':
-        launch_set(&session->launch, "--backtrace", "BACKTRACE", text,
-                   "none of caller, fp, unwind");
-        session->launch.has_unwind = strcmp(text, "unwind") == 0;
+        read_backtrace(&session->launch, text);
+        break;
+    case KEY_OVERHEAD:
+        session->overhead_runs = overhead_parse(text);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -71,7 +89,11 @@ int command_record(int argc, char **argv)
     if (!session.output.name)
         die(STATUS_USAGE, "record: -o TRACE is missing");
     session.command = argv + first;
-    return session_record(&session);
+    struct session asked = session;
+    int status = session_record(&session);
+    if (asked.overhead_runs > 0)
+        overhead_measure(&asked);
+    return status;
 }
 
 /* In a process of its own, whose streams the program has. */
@@ -88,15 +110,21 @@ static void record_quietly(const char *trace, char **command)
     exit(session_record(&session));
 }
 
-char *record_temporarily(char **command)
+char *record_temporary_path(void)
 {
     const char *temporary = getenv("TMPDIR");
     char *path;
-    int status = 0;
     if (asprintf(&path, "%s/ffalloc-size.XXXXXX", temporary ? temporary : "/tmp") < 0 ||
         !mkdtemp(path) || asprintf(&path, "%s/trace", path) < 0)
         die(STATUS_FAILED, "no folder can be made in %s: %s", temporary ? temporary : "/tmp",
             strerror(errno));
+    return path;
+}
+
+char *record_temporarily(char **command)
+{
+    char *path = record_temporary_path();
+    int status = 0;
     fflush(stdout);
     /* The terminal sends these to all: the program decides what they mean, and so its recorder. */
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before_int, before_quit;

@@ -7,6 +7,9 @@
  * folder of its own; returns its path. Ends with the status of `ffalloc record` if it cannot. */
 char *record_temporarily(char **command);
 
+/* The path of a file to be, in a new folder of its own. */
+char *record_temporary_path(void);
+
 /* Removes the file and its folder, and frees the path. */
 void record_remove(char *path);
 

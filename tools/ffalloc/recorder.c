@@ -214,17 +214,6 @@ bool recorder_drain(struct recorder *recorder)
     return has_any;
 }
 
-/* The part of the process's time that recording took, as far as it knows itself. */
-static double overhead_percent(const struct recorder *recorder)
-{
-    const struct ring *ring = recorder->ring;
-    double sampled =
-        ring->sampled_count ? (double)ring->sampled_ticks / (double)ring->sampled_count : 0;
-    double ticks = sampled * (double)recorder->totals.event_count + (double)ring->waited_ticks;
-    double all = (double)recorder->clock.microseconds / recorder->clock.us_per_tick;
-    return all > ticks ? 100 * ticks / (all - ticks) : 0;
-}
-
 static void close_recorder(struct recorder *recorder)
 {
     stacks_free(&recorder->stacks);
@@ -260,13 +249,11 @@ bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_qu
 {
     int64_t size = write_rest(recorder, ending);
     if (size >= 0 && !is_quiet)
-        say("%s: %" PRIu64 " event%s in %.2f s, %s (%.1f bytes an event); recording added %.0f %%",
-            recorder->trace_path, recorder->totals.event_count,
-            plural(recorder->totals.event_count), (double)recorder->clock.microseconds / 1e6,
-            person((uint64_t)size),
+        say("%s: %" PRIu64 " event%s in %.2f s, %s (%.1f bytes an event)", recorder->trace_path,
+            recorder->totals.event_count, plural(recorder->totals.event_count),
+            (double)recorder->clock.microseconds / 1e6, person((uint64_t)size),
             recorder->totals.event_count ? (double)size / (double)recorder->totals.event_count
-                                         : 0.0,
-            overhead_percent(recorder));
+                                         : 0.0);
     close_recorder(recorder);
     return size >= 0;
 }

@@ -9,7 +9,7 @@ import sys
 import jinja2
 
 import words
-from common import (Parser, cells, number, person, reasons, say, site_name, survey, top_sites,
+from common import (Parser, cells, merge_sites, number, person, reasons, say, site_name, survey, top_sites,
                     write_file)
 from picture import PALETTE
 
@@ -24,6 +24,7 @@ def parse(arguments):
                         help="the page; - is standard output")
     parser.add_argument("--pool", metavar="SIZE", help="in a pool of this memory, as 64K")
     parser.add_argument("--granule", metavar="BYTES", help="8 to 4096; default: as recorded")
+    parser.add_skip()
     return parser.parse_args(arguments)
 
 
@@ -146,10 +147,10 @@ def page(data, found):
 
 def main(arguments):
     options = parse(arguments)
-    data = survey(options.trace, pool=options.pool, granule=options.granule, columns=1600, rows=480)
+    data = merge_sites(survey(options.trace, pool=options.pool, granule=options.granule, skip=options.skip, columns=1600, rows=480))
     found = None
     if data["set_by"]["event"] and not options.pool:
-        found = reasons(options.trace, is_told=True, granule=options.granule)
+        found = reasons(options.trace, is_told=True, granule=options.granule, skip=options.skip)
     content = page(data, found)
     write_file(options.output, content)
     if options.output != "-":

@@ -208,6 +208,9 @@ static int end_session(struct session *session)
 int session_record(struct session *session)
 {
     const char *path = launch_find(session->command[0]);
+    const char *chosen = launch_choose_backtrace(&session->launch);
+    if (chosen && !session->is_quiet)
+        say("--backtrace auto: %s", chosen);
     record_output_open(&session->output);
     session->folder = rings_make_folder();
     session->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);

@@ -18,6 +18,7 @@ struct session {
     struct record_output output; /* its name */
     char **command;
     bool is_quiet; /* nothing is said of what was recorded */
+    unsigned overhead_runs;
 
     const char *folder; /* of the rings */
     int watch;

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "parse.h"
+#include "sites.h"
 
 static const struct argp_option options[] = {
     {"granule", 'g', "BYTES", 0,
@@ -73,6 +74,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
+static const struct argp_child children[] = {SITES_CHILD, {0}};
+
 static const struct argp argp = {
     options,
     parse,
@@ -84,7 +87,7 @@ static const struct argp argp = {
     "offers "
     "them: what FFALLOC_POOL and --pool take. Sizes are those that the recorded program asked for: "
     "a program with 32-bit pointers asks for less.",
-    NULL,
+    children,
     NULL,
     NULL};
 

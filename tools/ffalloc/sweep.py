@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from common import Failure, NO, Parser, USAGE, command, printable, run_command, say
+from common import Failure, NO, Parser, USAGE, command, printable, run_command, say, skip_words
 
 BACKTRACES = 20  # crashes that are looked at with gdb
 SHOWN = 8  # numbers of runs that crash alike
@@ -37,6 +37,7 @@ def parse(arguments):
                         help="of one run; default 60")
     parser.add_argument("--json", action="store_true", help="print an object")
     parser.add_argument("program", nargs="*", help="after --")
+    parser.add_skip()
     options = parser.parse_args(arguments)
     if not options.program:
         raise Failure("sweep: no program is named; try ffalloc sweep -- PROGRAM", USAGE)
@@ -61,8 +62,9 @@ def requests(options):
     """The call sites of a whole run's requests, in order."""
     with tempfile.TemporaryDirectory() as folder:
         trace = os.path.join(folder, "trace")
+        backtrace = ["--backtrace=auto"] if options.skip is not None else []
         done = subprocess.run(
-            [command(), "record", "-o", trace, *common_words(options), "--", *options.program],
+            [command(), "record", "-o", trace, *common_words(options), *backtrace, "--", *options.program],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             errors="replace")
         if not os.path.exists(trace):
@@ -71,7 +73,7 @@ def requests(options):
         if done.returncode < 0 or done.returncode > 128:
             raise Failure(f"{options.program[0]} ends with status {done.returncode} "
                           "even if no request fails")
-        text = run_command("events", "csv", trace=trace).decode(errors="replace")
+        text = run_command("events", *skip_words(options.skip), "csv", trace=trace).decode(errors="replace")
     calls = csv.DictReader(io.StringIO(text))
     return [call["site"] for call in calls if call["call"] != "free"], done.returncode
 

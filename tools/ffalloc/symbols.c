@@ -2,6 +2,7 @@
 #include "symbols.h"
 
 #include <dlfcn.h>
+#include <dwarf.h>
 #include <elfutils/libdwfl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 
 #include "command.h"
+#include "sites.h"
+#include "stacks.h"
 #include "text.h"
 
 struct symbols {
@@ -41,7 +44,7 @@ struct symbols *symbols_open(const char *maps)
 }
 
 /* C++'s own runtime knows how to write its names; without it they stay as they are. */
-static char *demangle(const char *name)
+static void name_function(struct symbol *symbol, const char *name)
 {
     static char *(*cxa_demangle)(const char *, char *, size_t *, int *);
     static bool is_looked_up;
@@ -52,7 +55,9 @@ static char *demangle(const char *name)
     }
     char *plain =
         cxa_demangle && strncmp(name, "_Z", 2) == 0 ? cxa_demangle(name, NULL, NULL, NULL) : NULL;
-    return printable(plain ? plain : name);
+    symbol->function = printable(plain ? plain : name);
+    symbol->name = plain ? sites_short_name(symbol->function) : symbol->function;
+    free(plain);
 }
 
 /* The line of an address by looking through all units: clang writes no table of their addresses. */
@@ -64,6 +69,49 @@ static Dwarf_Line *find_line(Dwfl_Module *module, Dwarf_Addr address)
         if (dwarf_haspc(unit, address - bias) == 1)
             return dwarf_getsrc_die(unit, address - bias);
     return NULL;
+}
+
+static Dwarf_Word number_of(Dwarf_Die *die, unsigned name)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word value = 0;
+    dwarf_formudata(dwarf_attr(die, name, &attribute), &value);
+    return value;
+}
+
+/* Whether a function that the compiler has put into others is one to look past. */
+static bool is_looked_past(Dwarf_Die *function, const char *file)
+{
+    const char *name = dwarf_diename(function);
+    return strstr(file, "/c++/") || (name && sites_is_wrapper(name));
+}
+
+/* From a line inside of an inlined wrapper, or of libstdc++'s templates, to the line of its call.
+ */
+static const char *leave_inlined(Dwfl_Module *module, Dwarf_Addr address, const char *file,
+                                 int *line)
+{
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias);
+    Dwarf_Die *innermost = NULL, *scopes = NULL;
+    Dwarf_Files *files;
+    if (!unit || dwarf_getsrcfiles(unit, &files, NULL) != 0 ||
+        dwarf_getscopes(unit, address - bias, &innermost) <= 0)
+        return file;
+    int count = dwarf_getscopes_die(&innermost[0], &scopes);
+    for (int i = 0; i < count; i++) {
+        if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine)
+            continue;
+        const char *caller =
+            dwarf_filesrc(files, number_of(&scopes[i], DW_AT_call_file), NULL, NULL);
+        if (!caller || !is_looked_past(&scopes[i], file))
+            break;
+        file = caller;
+        *line = (int)number_of(&scopes[i], DW_AT_call_line);
+    }
+    free(scopes);
+    free(innermost);
+    return file;
 }
 
 static void find_source(Dwfl_Module *module, Dwarf_Addr address, struct symbol *symbol)
@@ -79,13 +127,13 @@ static void find_source(Dwfl_Module *module, Dwarf_Addr address, struct symbol *
             dwarf_lineno(found, &symbol->line);
     }
     if (file)
-        symbol->file = printable(file);
+        symbol->file = printable(leave_inlined(module, address, file, &symbol->line));
 }
 
 /* The call itself is before the address that it returns to. */
 static struct symbol look_up(struct symbols *symbols, uint64_t return_address)
 {
-    struct symbol symbol = {"?", NULL, 0, ""};
+    struct symbol symbol = {"?", "?", NULL, 0, ""};
     Dwarf_Addr address = return_address - 1;
     Dwfl_Module *module = symbols->dwfl ? dwfl_addrmodule(symbols->dwfl, address) : NULL;
     if (!module)
@@ -99,9 +147,9 @@ static struct symbol look_up(struct symbols *symbols, uint64_t return_address)
     const char *name = dwfl_module_addrname(module, address);
     char *place;
     if (name)
-        symbol.function = demangle(name);
+        name_function(&symbol, name);
     else if (asprintf(&place, "%s+0x%" PRIx64, symbol.module, return_address - start) > 0)
-        symbol.function = place;
+        symbol.function = symbol.name = place;
     find_source(module, address, &symbol);
     return symbol;
 }
@@ -130,7 +178,7 @@ static void make_room(struct symbols *symbols)
 
 const struct symbol *symbols_find(struct symbols *symbols, uint64_t return_address)
 {
-    static const struct symbol none = {"?", NULL, 0, ""};
+    static const struct symbol none = {"?", "?", NULL, 0, ""};
     if (return_address == 0)
         return &none;
     make_room(symbols);
@@ -150,13 +198,18 @@ void symbols_close(struct symbols *symbols)
     free(symbols);
 }
 
+static bool is_site(const struct symbol *symbol)
+{
+    return symbol->module[0] && !sites_is_library(symbol->module) &&
+           !sites_is_wrapper(symbol->name);
+}
+
 size_t symbols_site(struct symbols *symbols, const struct trace_stack *stack)
 {
-    size_t i = 0;
-    while (i + 1 < stack->count &&
-           strncmp(symbols_find(symbols, stack->frames[i])->function, "operator new", 12) == 0)
-        i++;
-    return i;
+    for (size_t i = 0; i < stack->count && stack->count > 1; i++)
+        if (is_site(symbols_find(symbols, stack->frames[i])))
+            return i;
+    return 0;
 }
 
 const char *symbols_text(struct symbols *symbols, const struct trace_stack *stack)
@@ -168,14 +221,33 @@ const char *symbols_text(struct symbols *symbols, const struct trace_stack *stac
     const struct symbol *symbol = symbols_find(symbols, frame);
     if (symbol->file) {
         const char *slash = strrchr(symbol->file, '/');
-        snprintf(text, sizeof text, "%s %s:%d", symbol->function, slash ? slash + 1 : symbol->file,
+        snprintf(text, sizeof text, "%s %s:%d", symbol->name, slash ? slash + 1 : symbol->file,
                  symbol->line);
     } else if (symbol->module[0] && strchr(symbol->function, '+')) {
-        snprintf(text, sizeof text, "%s", symbol->function);
+        snprintf(text, sizeof text, "%s", symbol->name);
     } else if (symbol->module[0]) {
-        snprintf(text, sizeof text, "%s in %s", symbol->function, symbol->module);
+        snprintf(text, sizeof text, "%s in %s", symbol->name, symbol->module);
     } else {
         snprintf(text, sizeof text, "0x%" PRIx64, frame);
     }
     return text;
+}
+
+uint32_t *symbols_merge(struct symbols *symbols, const struct trace *trace)
+{
+    struct stacks sites = {0};
+    uint32_t *same = allocate(trace->stack_count * sizeof *same);
+    uint32_t *firsts = allocate((trace->stack_count + 1) * sizeof *firsts);
+    for (uint32_t i = 1; i < trace->stack_count; i++) {
+        bool is_new;
+        const struct trace_stack *stack = &trace->stacks[i];
+        uint64_t frame = stack->count ? stack->frames[symbols_site(symbols, stack)] : 0;
+        uint32_t number = stacks_number(&sites, &frame, 1, &is_new);
+        if (is_new)
+            firsts[number] = i;
+        same[i] = number ? firsts[number] : i;
+    }
+    stacks_free(&sites);
+    free(firsts);
+    return same;
 }

@@ -12,6 +12,7 @@ struct symbols;
 
 struct symbol {
     const char *function; /* "?" if not known */
+    const char *name;     /* the same as it is shown: without parameters, templates shortened */
     const char *file;     /* source, NULL if not known */
     int line;
     const char *module; /* file name of the program or library, "" if not known */
@@ -22,8 +23,12 @@ struct symbols *symbols_open(const char *maps);
 const struct symbol *symbols_find(struct symbols *symbols, uint64_t return_address);
 void symbols_close(struct symbols *symbols);
 
-/* Which frame of a stack to show as its site: the first that is no operator new. */
+/* Which frame of a stack to show as its site: the first outside libc, libstdc++, the allocator's
+ * wrappers and what --skip names. */
 size_t symbols_site(struct symbols *symbols, const struct trace_stack *stack);
+
+/* For each stack of a trace that has been read the first with the same site, in a new array. */
+uint32_t *symbols_merge(struct symbols *symbols, const struct trace *trace);
 
 /* "function file.c:12", "function in libx.so" or "0x1234", in a buffer used again. */
 const char *symbols_text(struct symbols *symbols, const struct trace_stack *stack);

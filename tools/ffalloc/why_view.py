@@ -21,6 +21,7 @@ def parse(arguments):
     parser.add_argument("--target", metavar="BITS",
                         help="a device of 32 or 64 bits, or 32-small or 64-small; default: this machine")
     parser.add_argument("--json", action="store_true", help="print all that was found, as an object")
+    parser.add_skip()
     return parser.parse_args(arguments)
 
 
@@ -98,7 +99,7 @@ def print_holders(page, data):
 
 def main(arguments):
     options = parse(arguments)
-    data = reasons(options.trace, granule=options.granule, target=options.target)
+    data = reasons(options.trace, granule=options.granule, target=options.target, skip=options.skip)
     if options.json:
         json.dump(data, sys.stdout, indent=1)
         print()
