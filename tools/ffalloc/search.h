@@ -29,6 +29,11 @@ struct search {
     struct groups groups;
 };
 
+/* Replays a plan, as long as there is something left of `limit`. It is listed if it needs less than
+ * `listed_below`, and kept if it is the best yet. */
+void search_try(struct search *search, const struct plan *plan, uint64_t limit,
+                uint64_t listed_below);
+
 /* `mark` is that of the trace unchanged. */
 void search_all(struct search *search, struct trial *trial, const struct mark *mark);
 void search_free(struct search *search);
