@@ -39,6 +39,7 @@ static void try_group(struct round *round, struct group *group)
     const struct life *life = round->search->trial->life;
     if (group->count > 1)
         candidates_try_change(round, CHANGE_OWN, group, 0, 0);
+    candidates_try_change(round, CHANGE_END, group, 0, 0);
     candidates_try_change(round, CHANGE_FIRST, group, 0, 0);
     if (group->by == BY_RUN)
         return;

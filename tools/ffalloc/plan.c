@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "extent.h"
 
 /* A plan being replayed. */
 struct run {
@@ -14,12 +15,16 @@ struct run {
     uint64_t most; /* bytes for blocks in as much memory as the trace needs unchanged */
     struct replay pools[1 + PLAN_MOST]; /* the first is everybody's; one for each change after it */
     bool has_pool[1 + PLAN_MOST];
+    unsigned at_end;           /* the pool at the other end of the first one's memory; 0: none */
+    struct extent extents[2];  /* of those two */
+    uint64_t both, both_event; /* bytes: the most that both took, and when */
 };
 
 const char *change_name(enum change_kind kind)
 {
-    static const char *const names[CHANGE_KINDS] = {"first", "own_pool",     "kept", "earlier",
-                                                    "whole", "power_of_two", "size", "granule"};
+    static const char *const names[CHANGE_KINDS] = {"first",        "own_pool", "other_end",
+                                                    "kept",         "earlier",  "whole",
+                                                    "power_of_two", "size",     "granule"};
     return names[kind];
 }
 
@@ -53,12 +58,14 @@ static bool tag(struct trial *trial, const struct plan *plan)
 
 bool plan_is_possible(struct trial *trial, const struct plan *plan)
 {
-    unsigned granule_count = 0;
-    for (unsigned i = 0; i < plan->count; i++)
+    unsigned granule_count = 0, end_count = 0;
+    for (unsigned i = 0; i < plan->count; i++) {
         granule_count += plan->changes[i].kind == CHANGE_GRANULE;
+        end_count += plan->changes[i].kind == CHANGE_END;
+    }
     bool is_single = tag(trial, plan);
     untag(trial, plan);
-    return is_single && granule_count <= 1;
+    return is_single && granule_count <= 1 && end_count <= 1;
 }
 
 static uint64_t power_above(uint64_t size)
@@ -94,6 +101,25 @@ static bool change_event(const struct run *run, const struct change *change,
     }
 }
 
+/* Makes a call in one of the pools, and keeps count of what both ends take. */
+static bool make_call(struct run *run, unsigned pool, const struct trace_event *event,
+                      uint64_t number)
+{
+    struct replay *replay = &run->pools[pool];
+    if (!replay_event(replay, event, number))
+        return false;
+    if (!run->at_end || (pool != 0 && pool != run->at_end) || event->op == TRACE_FREE)
+        return true;
+    extent_note(&run->extents[pool != 0], replay, event->id);
+    uint64_t both = extent_now(&run->extents[0], &run->pools[0]) +
+                    extent_now(&run->extents[1], &run->pools[run->at_end]);
+    if (both > run->both) {
+        run->both = both;
+        run->both_event = number;
+    }
+    return true;
+}
+
 /* Makes the frees that come right after a request before it, of the blocks that are to be freed
  * earlier. They are not freed again: see is_gone. */
 static void free_ahead(struct run *run, uint64_t number)
@@ -106,7 +132,7 @@ static void free_ahead(struct run *run, uint64_t number)
             break;
         unsigned its = run->trial->tags[event->id];
         if (its && event->id != asked && run->plan->changes[its - 1].kind == CHANGE_EARLIER)
-            replay_event(&run->pools[0], event, number);
+            make_call(run, 0, event, number);
     }
 }
 
@@ -127,12 +153,12 @@ static bool make_event(struct run *run, uint64_t number, bool has_early)
         free_ahead(run, number);
     unsigned its = run->trial->tags[recorded->id];
     if (its == 0)
-        return replay_event(&run->pools[0], recorded, number);
+        return make_call(run, 0, recorded, number);
     const struct change *change = &run->plan->changes[its - 1];
     struct trace_event event = *recorded;
     if (is_gone(run, change, &event) || !change_event(run, change, &event))
         return true;
-    return replay_event(&run->pools[run->has_pool[its] ? its : 0], &event, number);
+    return make_call(run, run->has_pool[its] ? its : 0, &event, number);
 }
 
 /* Asks for the blocks that come before all others, those of the first change first. */
@@ -146,15 +172,18 @@ static bool place_first(struct run *run)
             struct trace_event event = *life_birth(life, block);
             event.size = life->blocks[block].largest;
             event.op = event.log2align ? TRACE_ALIGNED : TRACE_MALLOC;
-            if (!replay_event(&run->pools[0], &event, 0))
+            if (!make_call(run, 0, &event, 0))
                 return false;
         }
     }
     return true;
 }
 
-/* Pools without end, as for ffalloc size: in one that ends, a block that cannot grow where it lies
- * goes elsewhere. */
+/*
+ * Pools without end, as for ffalloc size: in one that ends, a block that cannot grow where it lies
+ * goes elsewhere. A plan is given up where its mark exceeds the trace's pool, so what has room for
+ * one more request beyond that is without end; and small, so that it is made in no time.
+ */
 static void open_run(struct run *run, struct trial *trial, const struct plan *plan)
 {
     *run = (struct run){.trial = trial, .plan = plan, .granule = trial->granule};
@@ -162,12 +191,16 @@ static void open_run(struct run *run, struct trial *trial, const struct plan *pl
     for (unsigned i = 0; i < plan->count; i++) {
         if (plan->changes[i].kind == CHANGE_GRANULE)
             run->granule = (size_t)plan->changes[i].to;
-        run->has_pool[i + 1] = plan->changes[i].kind == CHANGE_OWN;
+        if (plan->changes[i].kind == CHANGE_END)
+            run->at_end = i + 1;
+        run->has_pool[i + 1] = plan->changes[i].kind == CHANGE_OWN || run->at_end == i + 1;
     }
     run->most =
         ffalloc_target_granules(trial->target, (size_t)trial->pool, run->granule) * run->granule;
+    size_t most = (size_t)(run->most + trial->room) / run->granule;
+    size_t size = ffalloc_pool_size_for(most, run->granule);
     for (unsigned i = 0; i <= plan->count; i++)
-        if (run->has_pool[i] && !replay_open(&run->pools[i], 0, run->granule))
+        if (run->has_pool[i] && (!size || !replay_open(&run->pools[i], size, run->granule)))
             die(STATUS_FAILED, "no pool can have granules of %zu bytes", run->granule);
 }
 
@@ -176,6 +209,8 @@ static void close_run(struct run *run)
     for (unsigned i = 0; i <= PLAN_MOST; i++)
         if (run->has_pool[i])
             replay_close(&run->pools[i]);
+    extent_free(&run->extents[0]);
+    extent_free(&run->extents[1]);
 }
 
 /* Makes the events up to and with `last`; false if they need too large a pool before. */
@@ -188,7 +223,8 @@ static bool make_events(struct run *run, uint64_t last)
     bool succeeds = place_first(run);
     uint64_t number = 0;
     while (succeeds && number < last)
-        succeeds = make_event(run, ++number, has_early) && run->pools[0].mark <= run->most;
+        succeeds = make_event(run, ++number, has_early) && run->pools[0].mark <= run->most &&
+                   run->both <= run->most;
     untag(run->trial, run->plan);
     run->trial->replayed += number;
     return succeeds;
@@ -198,7 +234,12 @@ static void sum_pools(const struct run *run, struct outcome *outcome)
 {
     *outcome = (struct outcome){.mark_event = run->pools[0].at_mark.event};
     for (unsigned i = 0; i <= run->plan->count; i++) {
-        uint64_t mark = run->has_pool[i] ? run->pools[i].mark + run->trial->spare : 0;
+        bool is_counted = run->has_pool[i] && (i == 0 || i != run->at_end);
+        uint64_t mark = is_counted ? run->pools[i].mark + run->trial->spare : 0;
+        if (i == 0 && run->at_end) {
+            mark = run->both + 2 * run->trial->spare;
+            outcome->mark_event = run->both_event;
+        }
         outcome->usable += mark;
         if (mark)
             outcome->pool += plan_pool_size(run->trial, mark, run->granule);

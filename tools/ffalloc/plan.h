@@ -19,6 +19,7 @@
 enum change_kind {
     CHANGE_FIRST,   /* placed before the first event, at its largest size, and never freed */
     CHANGE_OWN,     /* in a pool of the group's own */
+    CHANGE_END,     /* from the other end of the pool downwards, by a first fit of their own */
     CHANGE_KEPT,    /* never freed */
     CHANGE_EARLIER, /* freed before the last request that precedes its free */
     CHANGE_WHOLE,   /* asked for at its largest size at once, and not resized */
@@ -60,6 +61,7 @@ struct trial {
     const struct life *life;
     size_t granule;
     unsigned target;   /* of ffalloc_target_pool_size_for */
+    uint64_t room;     /* bytes that a changed request may take beyond a pool's end: see plan.c */
     uint64_t pool;     /* what the trace needs unchanged: a plan that needs more is given up */
     uint64_t spare;    /* what alignments may add to a mark (sizing.c); 0: the mark is exact */
     uint8_t *tags;     /* by block: its change in the plan that is tried, from 1; 0: none */
@@ -68,7 +70,7 @@ struct trial {
 
 const char *change_name(enum change_kind kind);
 
-/* Whether no block has two changes in the plan, and the granule one at most. */
+/* Whether no block has two changes in the plan, and the granule and the other end one at most. */
 bool plan_is_possible(struct trial *trial, const struct plan *plan);
 
 /* False if the plan needs a pool as large as the trace unchanged, or larger. */

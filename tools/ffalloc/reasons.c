@@ -56,6 +56,16 @@ static void merge_sites(struct reasons *reasons)
     free(same);
 }
 
+/* The largest request, rounded up to a power of two and to any granule, at any address. */
+static uint64_t room_of(const struct life *life, uint64_t largest_alignment)
+{
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < life->block_count; i++)
+        if (life->blocks[i].largest > largest)
+            largest = life->blocks[i].largest;
+    return 2 * largest + 2 * largest_alignment + 2 * REPLAY_PAGE;
+}
+
 static void take_reasons(struct reasons *reasons, const struct arguments *arguments)
 {
     struct sizing *sizing = &reasons->sizing;
@@ -72,6 +82,7 @@ static void take_reasons(struct reasons *reasons, const struct arguments *argume
         .life = &reasons->life,
         .granule = granule,
         .target = target,
+        .room = room_of(&reasons->life, largest),
         .pool = sizing->mark_pool,
         .spare = largest > granule ? largest - granule : 0,
         .tags = allocate(reasons->life.block_count),

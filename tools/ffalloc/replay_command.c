@@ -165,5 +165,6 @@ int command_replay(int argc, char **argv)
     else
         print_text(&replay, trace, &stats);
     finish_output();
+    replay_close(&replay); /* or memcheck would look for leaks in all of it */
     return replay.failed_count ? STATUS_NO : STATUS_OK;
 }

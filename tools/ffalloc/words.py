@@ -4,7 +4,7 @@
 from common import number
 
 # Changes of where and how long blocks lie; the others ask for other sizes.
-PLACEMENTS = {"first", "own_pool", "kept", "earlier"}
+PLACEMENTS = {"first", "own_pool", "other_end", "kept", "earlier"}
 
 
 def seconds(microseconds):
@@ -49,6 +49,8 @@ def change_text(change, is_long=False):
     return {
         "first": "place first" + " (static, or asked for at the start and kept)" * is_long + f" {blocks}",
         "own_pool": f"give a pool of {'its' if change['count'] == 1 else 'their'} own to {blocks}",
+        "other_end": "place at the other end of the pool" + ", from the top down by a first fit of its own," * is_long
+                     + f" {blocks}",
         "kept": f"never free {blocks}",
         "earlier": f"free one request earlier {blocks}",
         "whole": f"ask at once, without realloc, for the largest size of {blocks}",
