@@ -89,6 +89,14 @@ void parse_pool_argument(const char *text, char *value, size_t value_size)
     free(size);
 }
 
+pid_t parse_process_argument(const char *command, const char *text)
+{
+    uint64_t number;
+    if (!parse_whole(text, &number) || number == 0 || number > INT32_MAX)
+        die(STATUS_USAGE, "%s: '%s' is no process's number", command, text);
+    return (pid_t)number;
+}
+
 size_t parse_granule_argument(const char *text)
 {
     uint64_t granule;

@@ -38,6 +38,7 @@ void finish_output(void);
 uint64_t parse_size_argument(const char *option, const char *text);
 /* The same for a pool, ":cortex-m" or ":rv32" included, as FFALLOC_POOL takes it; in `value`. */
 void parse_pool_argument(const char *text, char *value, size_t value_size);
+pid_t parse_process_argument(const char *command, const char *text);
 size_t parse_granule_argument(const char *text);
 
 /* A size for a person, such as "12.3 KiB", in a buffer used again after a few calls. */
@@ -66,6 +67,7 @@ const char *find_views(void);
 /* One file each. argv[0] is "ffalloc NAME". */
 int command_run(int argc, char **argv);
 int command_record(int argc, char **argv);
+int command_snapshot(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_size(int argc, char **argv);
 int command_data(int argc, char **argv);

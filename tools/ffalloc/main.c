@@ -19,6 +19,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "run a program on exact first fit"},
     {"record", command_record, "run a program and write down each of its calls"},
+    {"snapshot", command_snapshot, "a trace of what is recorded so far"},
     {"replay", command_replay, "make the calls of a trace again"},
     {"size", command_size, "the smallest pool for a trace"},
     {"why", NULL, "what makes that pool so large, and what would make it smaller"},
@@ -41,7 +42,7 @@ static void print_help(void)
            "Exact first fit: record, size, replay, see.\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (commands[i].what)
-            printf("  %-8s %s\n", commands[i].name, commands[i].what);
+            printf("  %-9s%s\n", commands[i].name, commands[i].what);
     printf("\nffalloc COMMAND --help tells more of each; so does ffalloc(1).\n"
            "\n    ffalloc record -o app.ftrc -- ./app && ffalloc size app.ftrc\n");
     finish_output();

@@ -1,36 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "recorder.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "block_ids.h"
 #include "command.h"
-#include "event_clock.h"
 #include "hash.h"
-#include "maps.h"
+#include "recorder_state.h"
 #include "rings.h"
-#include "stacks.h"
-#include "trace.h"
-
-struct recorder {
-    struct ring *ring;
-    const uint64_t *words;
-    uint64_t tail;
-    char *trace_path;
-    struct trace_writer *writer;
-    struct stacks stacks;
-    struct maps maps;
-    struct block_ids ids;
-    struct event_clock clock;
-    struct trace_totals totals;
-    uint64_t flushed_count; /* events that are in the file */
-    time_t flushed_at;
-};
 
 struct recorder *recorder_open(struct ring *ring, const char *trace_path, int special,
                                char **command)
@@ -68,117 +46,6 @@ unsigned recorder_process(const struct recorder *recorder)
     return recorder->ring->process;
 }
 
-static void note_offset(struct recorder *recorder, uint64_t address)
-{
-    const struct ring *ring = recorder->ring;
-    uint64_t offset = address - ring->blocks;
-    recorder->totals.is_one_pool &= offset < ring->blocks_size;
-    recorder->totals.hash = hash_add(recorder->totals.hash, offset / ring->granule);
-}
-
-static void write_event(struct recorder *recorder, const struct trace_event *event)
-{
-    trace_write_event(recorder->writer, event);
-    recorder->totals.event_count++;
-    recorder->totals.failed_count += event->op == TRACE_FAILED;
-}
-
-/* A block that is placed where one lies already: its free was not seen. */
-static void write_lost_free(struct recorder *recorder, uint64_t address)
-{
-    uint32_t id = ids_forget(&recorder->ids, address);
-    if (id == TRACE_NO_ID)
-        return;
-    write_event(recorder, &(struct trace_event){.op = TRACE_FREE, .id = id});
-    ids_give(&recorder->ids, id);
-}
-
-/* Fills in the id. False if the event is of no block of this trace. */
-static bool follow_block(struct recorder *recorder, struct trace_event *event, uint64_t block,
-                         uint64_t before)
-{
-    if (event->op == TRACE_FAILED) {
-        event->id = before ? ids_at(&recorder->ids, before) : TRACE_NO_ID;
-        return true;
-    }
-    if (event->op == TRACE_FREE) {
-        event->id = ids_forget(&recorder->ids, block);
-        if (event->id != TRACE_NO_ID)
-            ids_give(&recorder->ids, event->id);
-        return event->id != TRACE_NO_ID;
-    }
-    event->id = event->op == TRACE_REALLOC ? ids_forget(&recorder->ids, before) : TRACE_NO_ID;
-    write_lost_free(recorder, block);
-    if (event->id == TRACE_NO_ID) {
-        event->op = event->op == TRACE_REALLOC ? TRACE_MALLOC : event->op;
-        event->id = ids_take(&recorder->ids);
-    }
-    ids_place(&recorder->ids, block, event->id);
-    note_offset(recorder, block);
-    return true;
-}
-
-static uint32_t number_stack(struct recorder *recorder, const uint64_t *frames, size_t count)
-{
-    bool is_new;
-    uint32_t number = stacks_number(&recorder->stacks, frames, count, &is_new);
-    if (!is_new)
-        return number;
-    for (size_t i = 0; i < count; i++)
-        if (!maps_has(&recorder->maps, frames[i])) {
-            maps_read(&recorder->maps, recorder->ring->process);
-            break;
-        }
-    trace_write_stack(recorder->writer, number, frames, count);
-    return number;
-}
-
-static uint64_t word_at(const struct recorder *recorder, uint64_t index)
-{
-    return recorder->words[index & (RING_WORDS - 1)];
-}
-
-static void take_maps(struct recorder *recorder, const uint64_t *extra, size_t length)
-{
-    if (length <= RING_EXTRA_LIMIT * sizeof *extra)
-        maps_add_text(&recorder->maps, (const char *)extra, length);
-}
-
-static void take_event(struct recorder *recorder, unsigned extra_count)
-{
-    uint64_t frames[RING_EXTRA_LIMIT + 1];
-    uint64_t ticks = word_at(recorder, recorder->tail);
-    uint64_t call = word_at(recorder, recorder->tail + 1);
-    uint64_t asked = word_at(recorder, recorder->tail + 2);
-    unsigned op = (unsigned)(call >> 60);
-    frames[0] = word_at(recorder, recorder->tail + 3);
-    for (unsigned i = 0; i < extra_count; i++)
-        frames[1 + i] = word_at(recorder, recorder->tail + RING_EVENT_WORDS + i);
-    if (op == RING_MAPS) {
-        take_maps(recorder, frames + 1, (size_t)(asked & 0xffffffffffffu));
-        return;
-    }
-    if (op == RING_NOTHING || op > RING_FAILED)
-        return;
-    uint64_t before = 0;
-    bool has_before = call >> 53 & 1;
-    if (has_before && extra_count > 0) {
-        before = frames[1];
-        memmove(frames + 1, frames + 2, --extra_count * sizeof *frames);
-    }
-    struct trace_event event = {
-        .op = (uint8_t)op,
-        .log2align = call >> 48 & 31,
-        .thread = (uint16_t)(asked >> 48),
-        .size = asked & 0xffffffffffffu,
-        .time = clock_step(&recorder->clock, recorder->ring, ticks),
-    };
-    if (frames[0])
-        event.site = number_stack(recorder, frames, 1 + extra_count);
-    if (follow_block(recorder, &event, call & 0xffffffffffffu, before))
-        write_event(recorder, &event);
-}
-
 /* Once a second what there is goes to the file, should nothing come after it. */
 static void flush_sometimes(struct recorder *recorder)
 {
@@ -202,8 +69,8 @@ bool recorder_drain(struct recorder *recorder)
     if (head - recorder->tail > RING_WORDS) /* not written by us */
         head = recorder->tail;
     while (recorder->tail < head) {
-        unsigned extra_count = (unsigned)(word_at(recorder, recorder->tail + 1) >> 54) & 63;
-        take_event(recorder, extra_count);
+        unsigned extra_count = (unsigned)(recorder_word(recorder, recorder->tail + 1) >> 54) & 63;
+        recorder_take(recorder, extra_count);
         recorder->tail += RING_EVENT_WORDS + extra_count;
         if (recorder->tail - ring->tail > RING_WORDS / 64)
             __atomic_store_n(&ring->tail, recorder->tail, __ATOMIC_RELEASE);
@@ -243,6 +110,48 @@ static int64_t write_rest(struct recorder *recorder, struct ending ending)
     if (size < 0)
         tell_failure(recorder->trace_path, errno);
     return size;
+}
+
+/* In a process of its own, so that the recorded one need not wait for the copy. */
+static bool write_snapshot(struct recorder *recorder)
+{
+    char *path;
+    if (asprintf(&path, "%s.snapshot", recorder->trace_path) < 0)
+        die(STATUS_FAILED, "out of memory");
+    int64_t size = -1;
+    if (trace_divert(recorder->writer, path)) {
+        note_maps(recorder->writer, &recorder->maps);
+        note_end(recorder->writer, &recorder->totals, (struct ending){0});
+        size = trace_finish(recorder->writer);
+    }
+    if (size < 0)
+        tell_failure(path, errno);
+    else
+        say("%s: %" PRIu64 " event%s so far", path, recorder->totals.event_count,
+            plural(recorder->totals.event_count));
+    return size >= 0;
+}
+
+pid_t recorder_snapshot(struct recorder *recorder)
+{
+    recorder_drain(recorder);
+    if (!trace_is_file(recorder->writer)) {
+        say("no snapshot: %s is no file", recorder->trace_path);
+        return -1;
+    }
+    maps_read(&recorder->maps, recorder->ring->process);
+    trace_end_frame(recorder->writer);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(write_snapshot(recorder) ? STATUS_OK : STATUS_FAILED);
+    if (child < 0)
+        say("no snapshot: cannot fork: %s", strerror(errno));
+    return child;
+}
+
+const char *recorder_trace(const struct recorder *recorder)
+{
+    return recorder->trace_path;
 }
 
 bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_quiet)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "ring.h"
 #include "trace_notes.h"
@@ -27,6 +28,13 @@ bool recorder_finish(struct recorder *recorder, struct ending ending, bool is_qu
  * says so; as recorder_finish otherwise. What is no regular file has one trace only, so this one is
  * dropped, which it says. Without an event there is no trace. */
 bool recorder_finish_as(struct recorder *recorder, const char *trace_path, bool is_quiet);
+
+/* Makes a whole trace of what was recorded so far, beside its own, in a child process, whose number
+ * it returns; -1, having said why, if it cannot. */
+pid_t recorder_snapshot(struct recorder *recorder);
+
+/* Where the trace goes. */
+const char *recorder_trace(const struct recorder *recorder);
 
 unsigned recorder_process(const struct recorder *recorder);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +33,19 @@ static void remove_folder(void)
     rmdir(folder_path);
 }
 
-const char *rings_make_folder(void)
+const char *rings_place(unsigned number)
 {
     const char *temporary = getenv("TMPDIR");
-    const char *const places[] = {"/dev/shm", temporary ? temporary : "/tmp", "/tmp"};
-    for (unsigned i = 0; i < 3; i++) {
-        snprintf(folder_path, sizeof folder_path, "%s/ffalloc.XXXXXX", places[i]);
-        if (places[i][0] == '/' && strlen(places[i]) < 100 && mkdtemp(folder_path)) {
+    bool is_usable = temporary && temporary[0] == '/' && strlen(temporary) < 100;
+    const char *const places[] = {"/dev/shm", is_usable ? temporary : "/tmp", "/tmp"};
+    return number < 3 ? places[number] : NULL;
+}
+
+const char *rings_make_folder(void)
+{
+    for (unsigned i = 0; rings_place(i); i++) {
+        snprintf(folder_path, sizeof folder_path, "%s/ffalloc.XXXXXX", rings_place(i));
+        if (mkdtemp(folder_path)) {
             folder_owner = getpid();
             atexit(remove_folder);
             return folder_path;

@@ -5,6 +5,9 @@
 
 #include "ring.h"
 
+/* Where such a folder may lie, the first choice at 0; NULL after the last. */
+const char *rings_place(unsigned number);
+
 /* Makes the folder, in memory if there is such a place, and returns its path; it is removed when
  * this process exits. Ends with a line if none can be made. */
 const char *rings_make_folder(void);

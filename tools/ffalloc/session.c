@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "directory.h"
 #include "rings.h"
+#include "snapshots.h"
 
 #define IDLE_MILLISECONDS 2
 
@@ -27,9 +29,11 @@ static volatile sig_atomic_t signal_to_pass;
 static void drop_recorder(struct session *session, unsigned i)
 {
     struct recorded *recorded = &session->recorded[i];
+    snapshots_wait(session, recorded);
     if (recorded->process >= 0)
         close(recorded->process);
     *recorded = session->recorded[--session->count];
+    directory_note(session);
 }
 
 static void finish_recorder(struct session *session, unsigned i)
@@ -112,6 +116,7 @@ static void add_ring(struct session *session, const char *name)
     recorded.process = (int)syscall(SYS_pidfd_open, process, 0);
     session->recorded[session->count++] = recorded;
     session->trace_count++;
+    directory_note(session);
 }
 
 static bool take_news(struct session *session)
@@ -146,6 +151,7 @@ static bool serve(struct session *session)
         session->ending = (struct ending){true, status};
     }
     bool was_busy = take_news(session);
+    snapshots_see_to(session);
     for (unsigned i = session->count; i-- > 0;) {
         bool has_ended = has_process_ended(&session->recorded[i]);
         bool is_child = recorder_process(session->recorded[i].recorder) == (unsigned)session->child;
@@ -186,6 +192,7 @@ static void start_child(struct session *session, const char *path)
     }
     sigaction(SIGTERM, &pass, NULL);
     sigaction(SIGHUP, &pass, NULL);
+    snapshots_start();
 }
 
 static int end_session(struct session *session)

@@ -29,11 +29,15 @@ struct session {
         struct recorder *recorder;
         int process;          /* a pidfd; -1: it has ended */
         unsigned image_count; /* programs that the process was before, by exec */
+        pid_t snapshot;       /* the process that writes one; 0: none does */
     } recorded[SESSION_RECORDERS_MOST];
     unsigned count;
-    unsigned trace_count;   /* written or being written */
-    unsigned ignored_count; /* processes that were not wanted */
-    bool has_failed;        /* a trace could not be written */
+    unsigned trace_count;     /* written or being written */
+    unsigned ignored_count;   /* processes that were not wanted */
+    bool has_failed;          /* a trace could not be written */
+    unsigned snapshot_count;  /* that were asked for and are done, one for all processes */
+    bool has_snapshot_failed; /* the last one */
+    bool is_in_snapshot;
 };
 
 /* Runs the command and writes its traces; returns the status to end with. */

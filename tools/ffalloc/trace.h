@@ -106,6 +106,12 @@ void trace_write_stack(struct trace_writer *writer, uint32_t number, const uint6
                        size_t count);
 /* Writes out what there is so far. */
 void trace_flush(struct trace_writer *writer);
+/* Goes on in a file at `path` that has a copy of all so far; for a process forked for that, as the
+ * first file stays open. False, errno saying why, if it cannot; then nothing more may be written.
+ * Before it trace_end_frame has been called, in the process that goes on with the first file. */
+void trace_end_frame(struct trace_writer *writer);
+bool trace_divert(struct trace_writer *writer, const char *path);
+bool trace_is_file(const struct trace_writer *writer);
 /* Gives the file another final name; false if it is no regular file, which keeps its own. */
 bool trace_rename(struct trace_writer *writer, const char *path);
 /* Both return the file's size, or -1 and errno if anything could not be written. Then what was

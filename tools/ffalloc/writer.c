@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -189,6 +190,43 @@ static int64_t end(struct trace_writer *writer)
     forget(writer);
     errno = error;
     return error ? -1 : size;
+}
+
+bool trace_is_file(const struct trace_writer *writer)
+{
+    return writer->unfinished_path != NULL;
+}
+
+void trace_end_frame(struct trace_writer *writer)
+{
+    flush(writer, ZSTD_e_end);
+}
+
+static bool copy_file(int from, int to, int64_t size)
+{
+    off_t at = 0;
+    while (at < size) {
+        ssize_t length = sendfile(to, from, &at, (size_t)(size - at));
+        if (length <= 0 && errno != EINTR)
+            return false;
+    }
+    return true;
+}
+
+bool trace_divert(struct trace_writer *writer, const char *path)
+{
+    char *unfinished = trace_unfinished(path);
+    int from = open(writer->unfinished_path, O_RDONLY | O_CLOEXEC);
+    int to = open(unfinished, O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
+    bool is_done = !writer->error && from >= 0 && to >= 0 && copy_file(from, to, writer->size);
+    if (!is_done && to >= 0)
+        unlink(unfinished);
+    if (from >= 0)
+        close(from);
+    writer->descriptor = to;
+    writer->path = strdup(path);
+    writer->unfinished_path = unfinished;
+    return is_done;
 }
 
 bool trace_rename(struct trace_writer *writer, const char *path)
