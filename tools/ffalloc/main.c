@@ -42,7 +42,7 @@ static void print_help(void)
            "Exact first fit: record, size, replay, see.\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (commands[i].what)
-            printf("  %-9s%s\n", commands[i].name, commands[i].what);
+            printf("  %-9s %s\n", commands[i].name, commands[i].what);
     printf("\nffalloc COMMAND --help tells more of each; so does ffalloc(1).\n"
            "\n    ffalloc record -o app.ftrc -- ./app && ffalloc size app.ftrc\n");
     finish_output();
