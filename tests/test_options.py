@@ -135,6 +135,8 @@ class Options(TestCase):
             "FFALLOC_STATS": "yes",
             "FFALLOC_CHECK": "-1",
             "FFALLOC_FILL": "256",
+            "FFALLOC_GUARD": "65537",
+            "FFALLOC_QUARANTINE": "-1",
             "FFALLOC_FAIL": "sometimes",
             "FFALLOC_ON_ERROR": "ignore",
             "FFALLOC_ON_FAIL": "exit",

@@ -177,6 +177,8 @@ class Contract(TestCase):
             ("one", {"FFALLOC_POOL": "512M"}),
             ("remote", {"FFALLOC_CHECK": "1000"}),
             ("one", {"FFALLOC_FILL": "1"}),
+            ("realloc", {"FFALLOC_FILL": "1"}),
+            ("few", {"FFALLOC_GUARD": "1", "FFALLOC_QUARANTINE": "64K"}),
         ]
         for case, variables in ways:
             with self.subTest(case, **variables):

@@ -12,9 +12,11 @@ MAY_INCLUDE = {
     "src/annotate": ["include/ffalloc/ffalloc.h"],
     "src/arena": ["include/ffalloc", "src/annotate"],
     "src/core": ["include/ffalloc/ffalloc.h"],
+    "src/guard": ["include/ffalloc"],
     "src/peek": ["src/core"],
     "src/regions": ["include/ffalloc"],
-    "src/preload": ["include/ffalloc/ffalloc.h", "src/annotate", "src/peek/peek.h"],
+    "src/preload": ["include/ffalloc/ffalloc.h", "src/annotate", "src/guard/guard.h",
+                    "src/peek/peek.h"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)
 # Where "" and <> look, besides the folder of the file itself.

@@ -29,6 +29,8 @@
 #define VALGRIND_MAKE_MEM_NOACCESS(address, size)                     (void)(address)
 #define VALGRIND_GET_VBITS(address, bits, size)                       (*(bits) = 0, 0)
 #define VALGRIND_DO_LEAK_CHECK                                        (void)0
+#define VALGRIND_DISABLE_ERROR_REPORTING                              (void)0
+#define VALGRIND_ENABLE_ERROR_REPORTING                               (void)0
 #endif
 
 __attribute__((weak)) void __asan_poison_memory_region(const volatile void *address, size_t size);
@@ -55,6 +57,19 @@ static inline bool annotate_has_asan(void)
 static inline bool annotate_has_tsan(void)
 {
     return __tsan_init;
+}
+
+/* Around what reads or writes memory that nobody may use. */
+static inline void annotate_enter(struct watchers watchers)
+{
+    if (watchers.valgrind)
+        VALGRIND_DISABLE_ERROR_REPORTING;
+}
+
+static inline void annotate_leave(struct watchers watchers)
+{
+    if (watchers.valgrind)
+        VALGRIND_ENABLE_ERROR_REPORTING;
 }
 
 /* Nothing in this range is accessible. */

@@ -220,10 +220,11 @@ __attribute__((always_inline)) static inline void *reallocate(const char *call, 
         return NULL;
     }
     record_begin(caller);
+    note_site(caller);
     heap_call = call;
     size_t usable_size = heap_usable_size(block);
     heap_call = NULL;
-    bool is_block = usable_size > 0; /* or that was told */
+    bool is_block = usable_size != HEAP_NO_BLOCK; /* or that was told */
     void *moved = is_block ? move_or_resize(block, usable_size, size) : NULL;
     if (!is_block)
         annotate_free(heap.watchers, block); /* for Valgrind to report it too */

@@ -116,11 +116,11 @@ __attribute__((noinline)) static void *allocate_recorded(size_t size, size_t ali
                      : request("operator new", size, caller);
 }
 
-/* The call site in a trace is that of new, where malloc would name this file. */
+/* The call site in a trace, and of a guard, is that of new, where malloc would name this file. */
 __attribute__((always_inline)) static inline void *allocate_for(size_t size, size_t alignment,
                                                                 struct caller caller)
 {
-    if (__builtin_expect(heap.recorder != NULL, 0) && IS_HERE(malloc))
+    if (__builtin_expect(heap.has_sites, 0) && IS_HERE(malloc))
         return allocate_recorded(size, alignment, caller);
     return allocate(size, alignment);
 }

@@ -49,6 +49,7 @@ bool heap_is_ready(struct shard *shard, size_t size)
         annotate_forbid(heap.watchers, shard->poisoned_end, range->size - metadata_size);
     ffalloc_pools[shard - heap.shards] = pool;
     __atomic_store_n(&shard->pool, pool, __ATOMIC_RELEASE);
+    guards_start_pool(shard);
     return true;
 }
 
@@ -68,6 +69,7 @@ void heap_start(void)
     heap.has_abort_on_error =
         heap.options.on_error == ON_ERROR_ABORT ||
         (heap.options.on_error == ON_ERROR_DEFAULT && !heap.watchers.valgrind);
+    guards_start();
     if (!heap_reserve()) {
         heap.shard_count = 0;
         heap_message("no memory can be reserved: every request will fail");
@@ -76,8 +78,9 @@ void heap_start(void)
     heap.shards[0].inbox.reader_count = 1;
     heap_home = &heap.shards[0];
     heap.is_bare = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
-                   heap.options.check_every == 0 && heap.options.fill < 0;
+                   heap.options.check_every == 0 && !heap.guards.is_on;
     record_start();
+    heap.has_sites = heap.recorder || (heap.guards.has_guards && !heap.watchers.valgrind);
     heap.plain_pool = heap.is_bare && !heap.recorder ? heap.shards[0].pool : NULL;
     heap_set_plain_home();
 }
@@ -131,8 +134,9 @@ static void poison_ahead(struct shard *shard, unsigned char *end)
 static bool allow_used(void *context, const struct ffalloc_block *block)
 {
     (void)context;
-    if (block->is_used)
-        annotate_alloc(heap.watchers, block->address, block->size, false);
+    struct ffalloc_block asked = *block;
+    if (asked.is_used && !guards_read(&asked))
+        annotate_alloc(heap.watchers, asked.address, asked.size, false);
     return true;
 }
 
@@ -167,7 +171,9 @@ static void *serve_from(struct shard *shard, enum kind kind, size_t alignment, s
     void *block = NULL;
     heap_lock(shard);
     if (heap_is_ready(shard, shard == heap_home ? 0 : size)) {
-        if (kind == PLAIN)
+        if (heap.guards.is_on)
+            block = guards_place(shard, alignment, size, kind == ZEROED);
+        else if (kind == PLAIN)
             block = ffalloc_malloc(shard->pool, size);
         else if (kind == ZEROED)
             block = serve_zeroed(shard, size);
@@ -283,12 +289,21 @@ bool heap_resize(void *block, size_t size)
     if (!shard)
         return false;
     heap_lock(shard);
-    bool is_done = ffalloc_resize(shard->pool, block, size);
+    bool is_done = heap.guards.is_on ? guards_resize(shard, block, size)
+                                     : ffalloc_resize(shard->pool, block, size);
     if (is_done)
         heap_note_large(block, size);
     heap_check(shard);
     heap_unlock_and_look(shard);
     return is_done;
+}
+
+static bool is_released(struct shard *shard, void *block)
+{
+    size_t size = ffalloc_release(shard->pool, block);
+    if (heap.watchers.asan && size > 0)
+        annotate_forbid(heap.watchers, block, size);
+    return size > 0;
 }
 
 bool heap_free(void *block)
@@ -297,22 +312,21 @@ bool heap_free(void *block)
     if (!shard)
         return false;
     heap_lock(shard);
-    size_t size = ffalloc_release(shard->pool, block);
+    bool is_done = heap.guards.is_on ? guards_free(shard, block) : is_released(shard, block);
     large_drop(&heap.large, heap_offset_of(block));
-    if (heap.watchers.asan && size > 0)
-        annotate_forbid(heap.watchers, block, size);
     heap_check(shard);
     heap_unlock_and_look(shard);
-    return size > 0;
+    return is_done;
 }
 
 size_t heap_usable_size(void *block)
 {
     struct shard *shard = owner_of(block);
     if (!shard)
-        return 0;
+        return HEAP_NO_BLOCK;
     heap_lock(shard);
-    size_t size = ffalloc_usable_size(shard->pool, block);
+    size_t size =
+        heap.guards.is_on ? guards_asked(shard, block) : ffalloc_usable_size(shard->pool, block);
     heap_unlock(shard);
-    return size;
+    return size == 0 && !heap.guards.is_on ? HEAP_NO_BLOCK : size;
 }

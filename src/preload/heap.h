@@ -23,6 +23,7 @@
 #include "annotate.h"
 #include "core_choices.h"
 #include "ffalloc/ffalloc.h"
+#include "guards.h"
 #include "inbox.h"
 #include "lock.h"
 #include "notes.h"
@@ -93,6 +94,8 @@ struct heap {
     struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
     struct shard shards[SHARD_LIMIT];
     struct large large; /* by offsets in the arena */
+    struct guards guards;
+    bool has_sites; /* the call sites are wanted, by the recorder or for guards */
 };
 
 extern struct heap heap __attribute__((visibility("hidden")));
@@ -123,7 +126,9 @@ void *heap_calloc(size_t size);
 void *heap_aligned_alloc(size_t alignment, size_t size);
 
 /* Each makes the core's call of that name in the shard that owns the block. What is no block is
- * told of, and the answer is false or 0. */
+ * told of, and the answer is false or HEAP_NO_BLOCK. With guards the usable size is what was asked
+ * for. */
+#define HEAP_NO_BLOCK SIZE_MAX
 bool heap_resize(void *block, size_t size);
 bool heap_free(void *block);
 size_t heap_usable_size(void *block);
@@ -341,7 +346,20 @@ void heap_free_elsewhere(void *block);
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind);
 void heap_report_foreign(const void *address);
 
-/* FFALLOC_CHECK: tells if a live block has another size than the caller says. */
+/* The locks of the calling thread's call, given back for as long as something is told. */
+struct locks {
+    struct shard *shard; /* NULL: of none */
+    bool has_recorder;
+};
+
+/* `shard` is the one that the call is in, or NULL. */
+struct locks misuse_give_locks(struct shard *shard);
+void misuse_take_locks(struct locks locks);
+
+/* After a line about something wrong. */
+void misuse_end_or_go_on(void);
+
+/* Tells if a live block has another size than the caller says. */
 void heap_check_size(const char *call, const void *block, size_t size);
 
 /* FFALLOC_CHECK: counts a call, and verifies the shard's invariants if it is one of the Nth. */

@@ -31,9 +31,9 @@ __attribute__((noinline)) static size_t usable_size_long(void *block)
     if (!block)
         return 0;
     heap_call = "malloc_usable_size";
-    size_t size = annotate_requested_size(heap.watchers, block, heap_usable_size(block));
+    size_t size = heap_usable_size(block);
     heap_call = NULL;
-    return size;
+    return size == HEAP_NO_BLOCK ? 0 : annotate_requested_size(heap.watchers, block, size);
 }
 
 /* With several threads; the shard is that of the block, or NULL. */

@@ -20,17 +20,18 @@ static void tell_if_replaced(void)
 static void tell_start(void)
 {
     const struct options *options = &heap.options;
-    heap_message("version " FFALLOC_VERSION ", %u pool%s of %s%zu bytes, granule %zu, fill %d, "
-                 "check every %llu, fail rule %s, errors %s, %s, %s way",
-                 heap.shard_count, heap.shard_count == 1 ? "" : "s",
-                 heap.is_growing ? "at most " : "", heap.ranges[0].size, options->granule,
-                 options->fill, (unsigned long long)options->check_every,
-                 options->fail.is_set ? "set" : "none",
-                 heap.has_abort_on_error ? "abort" : "are reported",
-                 heap.watchers.valgrind ? "under Valgrind"
-                 : annotate_has_asan()  ? "under AddressSanitizer"
-                                        : "nobody watches",
-                 heap.plain_pool ? "short" : "long");
+    heap_message(
+        "version " FFALLOC_VERSION ", %u pool%s of %s%zu bytes, granule %zu, fill %d, "
+        "check every %llu, fail rule %s, errors %s, %s, %s way, guards of %zu "
+        "bytes, quarantine %zu",
+        heap.shard_count, heap.shard_count == 1 ? "" : "s", heap.is_growing ? "at most " : "",
+        heap.ranges[0].size, options->granule, options->fill,
+        (unsigned long long)options->check_every, options->fail.is_set ? "set" : "none",
+        heap.has_abort_on_error ? "abort" : "are reported",
+        heap.watchers.valgrind ? "under Valgrind"
+        : annotate_has_asan()  ? "under AddressSanitizer"
+                               : "nobody watches",
+        heap.plain_pool ? "short" : "long", heap.guards.guard.size, heap.guards.quarantine_size);
 }
 
 __attribute__((constructor)) static void start(void)
@@ -82,9 +83,24 @@ static void check_leaks(void)
     protect_shards(false);
 }
 
+/* What still waits is freed: it is in use no more. */
+static void verify_all(void)
+{
+    for (unsigned i = 0; i < heap.shard_count && heap.guards.is_on; i++) {
+        struct shard *shard = &heap.shards[i];
+        heap_lock(shard);
+        if (shard->pool) {
+            guards_check(shard, "the check at exit");
+            guards_empty(shard);
+        }
+        heap_unlock(shard);
+    }
+}
+
 __attribute__((destructor)) static void finish(void)
 {
     record_finish();
+    verify_all();
     heap_report();
     if (heap.watchers.valgrind && heap.shard_count > 0 && !heap.options.skips_leaks)
         check_leaks();

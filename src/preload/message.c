@@ -35,7 +35,7 @@ void message_clean(char *text)
 
 void heap_message(const char *format, ...)
 {
-    char line[400];
+    char line[600];
     int length = snprintf(line, sizeof line, "ffalloc: ");
     va_list arguments;
     va_start(arguments, format);

@@ -14,14 +14,7 @@
 #include "heap.h"
 #include "record.h"
 
-/* The locks of the calling thread's call. */
-struct locks {
-    struct shard *shard; /* NULL: of none */
-    bool has_recorder;
-};
-
-/* `shard` is the one that the call is in, or NULL. */
-static struct locks give_locks(struct shard *shard)
+struct locks misuse_give_locks(struct shard *shard)
 {
     struct locks locks = {shard && shard->lock.state != 0 ? shard : NULL, record_is_locked()};
     if (locks.shard)
@@ -31,7 +24,7 @@ static struct locks give_locks(struct shard *shard)
     return locks;
 }
 
-static void take_locks(struct locks locks)
+void misuse_take_locks(struct locks locks)
 {
     if (locks.has_recorder)
         record_lock();
@@ -39,7 +32,7 @@ static void take_locks(struct locks locks)
         heap_take(locks.shard);
 }
 
-static void end_or_go_on(void)
+void misuse_end_or_go_on(void)
 {
     if (heap.has_abort_on_error)
         abort();
@@ -64,15 +57,24 @@ static void tell_foreign(const void *address)
     heap_message("%s of %p, which is not a block of this heap", call_name(), address);
 }
 
+/* A pointer to the middle of a block, or to its guard. */
+static void tell_interior(const void *address, const struct ffalloc_block *block, bool is_waiting)
+{
+    size_t inside = (size_t)((const char *)address - (char *)block->address);
+    bool is_after = inside >= block->size;
+    heap_message("%s of %p, which is %zu bytes %s a %sblock of %zu bytes at %p", call_name(),
+                 address, is_after ? inside - block->size : inside, is_after ? "after" : "inside",
+                 is_waiting ? "freed " : "", block->size, block->address);
+}
+
 /* `found` is what lies there, or NULL. */
-static void tell_wrong_pointer(const void *address, const struct ffalloc_block *found)
+static void tell_wrong_pointer(const void *address, const struct ffalloc_block *found,
+                               bool is_waiting)
 {
     if (!found)
         tell_foreign(address);
     else if (found->is_used)
-        heap_message("%s of %p, which is %zu bytes inside a block of %zu bytes at %p", call_name(),
-                     address, (size_t)((const char *)address - (char *)found->address), found->size,
-                     found->address);
+        tell_interior(address, found, is_waiting);
     else
         tell_double_free(address, found);
 }
@@ -86,21 +88,22 @@ void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_
         return;
     }
     bool is_found = kind != FFALLOC_DAMAGED && ffalloc_find(pool, address, &block);
-    struct locks locks = give_locks(heap_shard_of(pool));
+    bool is_waiting = is_found && guards_read(&block);
+    struct locks locks = misuse_give_locks(heap_shard_of(pool));
     if (kind == FFALLOC_DAMAGED)
         heap_message("damaged metadata: the index has a hole at %p, the map has not", address);
     else
-        tell_wrong_pointer(address, is_found ? &block : NULL);
-    end_or_go_on();
-    take_locks(locks);
+        tell_wrong_pointer(address, is_found ? &block : NULL, is_waiting);
+    misuse_end_or_go_on();
+    misuse_take_locks(locks);
 }
 
 void heap_report_foreign(const void *address)
 {
-    struct locks locks = give_locks(NULL);
+    struct locks locks = misuse_give_locks(NULL);
     tell_foreign(address);
-    end_or_go_on();
-    take_locks(locks);
+    misuse_end_or_go_on();
+    misuse_take_locks(locks);
 }
 
 void heap_check(struct shard *shard)
@@ -109,30 +112,49 @@ void heap_check(struct shard *shard)
     struct ffalloc_fault fault;
     if (every == 0 || __atomic_add_fetch(&heap.call_count, 1, __ATOMIC_RELAXED) % every != 0)
         return;
-    if (ffalloc_check(shard->pool, &fault))
+    if (ffalloc_check(shard->pool, &fault)) {
+        guards_check(shard, "FFALLOC_CHECK");
         return;
-    struct locks locks = give_locks(shard);
+    }
+    struct locks locks = misuse_give_locks(shard);
     heap_message("damaged metadata: rule %s does not hold at offset %zu", fault.rule, fault.offset);
-    end_or_go_on();
-    take_locks(locks);
+    misuse_end_or_go_on();
+    misuse_take_locks(locks);
+}
+
+/* With guards a block has the size that was asked for, else a multiple of the granule. */
+static bool is_size_of(const struct ffalloc_block *block, size_t size)
+{
+    size_t mask = heap.options.granule - 1;
+    return heap.guards.has_guards ? block->size == size
+                                  : block->size == ((size + !size + mask) & ~mask);
 }
 
 void heap_check_size(const char *call, const void *block, size_t size)
 {
     struct shard *shard = heap_shard_of(block);
     struct ffalloc_block found;
-    if (heap.options.check_every == 0 || !shard || !shard->pool)
+    if (!shard || !shard->pool)
         return;
     heap_lock(shard);
-    bool is_block =
-        ffalloc_find(shard->pool, block, &found) && found.is_used && found.address == block;
+    bool is_block = ffalloc_find(shard->pool, block, &found) && found.is_used &&
+                    found.address == block && !guards_read(&found);
     heap_unlock(shard);
-    size_t mask = heap.options.granule - 1;
-    if (!is_block || found.size == ((size + !size + mask) & ~mask))
+    if (!is_block || is_size_of(&found, size))
         return;
     heap_message("%s of %p with a size of %zu bytes, which is a block of %zu bytes", call, block,
                  size, found.size);
-    end_or_go_on();
+    misuse_end_or_go_on();
+}
+
+/* A block that waits in the quarantine is freed memory. */
+static struct description describe_freed(const struct ffalloc_block *block, const void *address)
+{
+    size_t inside = (size_t)((const char *)address - (const char *)block->address);
+    bool is_after = inside >= block->size;
+    struct ffalloc_block hole = {block->address, block->size, false};
+    return (struct description){hole, block->size, is_after ? inside - block->size : inside,
+                                is_after};
 }
 
 /* AddressSanitizer calls this before its own report, which knows nothing of our blocks. */
@@ -142,7 +164,10 @@ __attribute__((visibility("default"))) void __asan_on_error(void)
     void *address = __asan_get_report_address ? __asan_get_report_address() : NULL;
     struct shard *shard = heap_shard_of(address);
     struct description description;
-    if (heap.watchers.asan && shard && shard->pool &&
-        describe(shard->pool, heap.watchers, address, &description))
-        heap_message(DESCRIBE_FORMAT, DESCRIBE_ARGUMENTS(address, description));
+    if (!heap.watchers.asan || !shard || !shard->pool ||
+        !describe(shard->pool, heap.watchers, address, &description))
+        return;
+    if (guards_read(&description.block))
+        description = describe_freed(&description.block, address);
+    heap_message(DESCRIBE_FORMAT, DESCRIBE_ARGUMENTS(address, description));
 }

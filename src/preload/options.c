@@ -9,6 +9,7 @@
 #define DEFAULT_GRANULE 16 /* what max_align_t and glibc promise on x86 */
 #define DEVICE_GRANULE  8  /* the core's own default where pointers have 32 bits */
 #define LARGEST_GRANULE 4096
+#define LARGEST_GUARD   ((size_t)64 << 10) /* bytes */
 
 /* nth:100 | every:7 | prob:0.01[:seed=3] | size>=4096, several joined by commas. */
 static bool parse_fail_term(const char **text, struct fail_rule *fail)
@@ -120,6 +121,27 @@ static bool read_fill(const char *text, struct options *options)
     return parse_fill(text, &options->fill);
 }
 
+/* 0, 1 for the default, or bytes. */
+static bool read_guard(const char *text, struct options *options)
+{
+    uint64_t value;
+    if (!parse_whole(text, &value) || value > LARGEST_GUARD)
+        return false;
+    options->has_guard = true;
+    options->guard_size = value == 1 ? DEFAULT_GUARD : (size_t)value;
+    return true;
+}
+
+static bool read_quarantine(const char *text, struct options *options)
+{
+    size_t value;
+    if (!parse_size(text, &value))
+        return false;
+    options->has_quarantine = true;
+    options->quarantine_size = value;
+    return true;
+}
+
 static bool read_fail(const char *text, struct options *options)
 {
     return parse_fail(text, &options->fail);
@@ -187,11 +209,23 @@ static const struct {
     const char *name; /* after FFALLOC_ */
     bool (*read)(const char *text, struct options *options);
 } variables[] = {
-    {"POOL", read_pool},         {"GRANULE", read_granule}, {"ONLY", read_only},
-    {"STATS", read_stats},       {"LOG", read_log},         {"CHECK", read_check},
-    {"FILL", read_fill},         {"FAIL", read_fail},       {"ON_ERROR", read_on_error},
-    {"ON_FAIL", read_on_fail},   {"VERBOSE", read_verbose}, {"LEAKS", read_leaks},
-    {"VALGRIND", read_valgrind}, {"RECORD", read_record},   {"BACKTRACE", read_backtrace},
+    {"POOL", read_pool},
+    {"GRANULE", read_granule},
+    {"ONLY", read_only},
+    {"STATS", read_stats},
+    {"LOG", read_log},
+    {"CHECK", read_check},
+    {"FILL", read_fill},
+    {"FAIL", read_fail},
+    {"ON_ERROR", read_on_error},
+    {"ON_FAIL", read_on_fail},
+    {"VERBOSE", read_verbose},
+    {"LEAKS", read_leaks},
+    {"VALGRIND", read_valgrind},
+    {"RECORD", read_record},
+    {"BACKTRACE", read_backtrace},
+    {"GUARD", read_guard},
+    {"QUARANTINE", read_quarantine},
 };
 
 const char *options_base_name(const char *path)

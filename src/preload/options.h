@@ -36,7 +36,11 @@ struct options {
     const char *record; /* the folder of `ffalloc record`, or NULL */
     enum backtrace backtrace;
     int log_descriptor;
-    int fill; /* byte that freed memory is filled with, its complement new memory; -1: none */
+    int fill;       /* byte that freed memory is filled with, its complement new memory; -1: none */
+    bool has_guard; /* asked for, maybe none */
+    size_t guard_size;      /* bytes behind each block; 0: none */
+    bool has_quarantine;    /* asked for, maybe none */
+    size_t quarantine_size; /* bytes of freed blocks that wait; 0: none */
     enum stats_format stats;
     enum on_error on_error;
     bool aborts_on_fail;
@@ -47,6 +51,8 @@ struct options {
     bool is_from_command; /* the ffalloc command has started the program */
     bool is_passed_through; /* FFALLOC_ONLY names other programs: libc's malloc serves this one */
 };
+
+#define DEFAULT_GUARD ((size_t)64) /* bytes; what FFALLOC_GUARD=1 means */
 
 /* Reads the environment. Each unknown name and bad value gets one line through `complain`, and
  * is otherwise as if it were not there. */

@@ -64,6 +64,9 @@ int os_keep(int descriptor);
 
 unsigned os_process_id(void);
 
+/* A word of the random bytes that the kernel gives each program. */
+uintptr_t os_secret(void);
+
 /* Nanoseconds of CLOCK_MONOTONIC. */
 void os_now(uint64_t *nanoseconds);
 

@@ -29,6 +29,15 @@ size_t os_page_size(void)
     return (size_t)getauxval(AT_PAGESZ);
 }
 
+uintptr_t os_secret(void)
+{
+    uintptr_t word = 0;
+    const unsigned char *random = (const unsigned char *)getauxval(AT_RANDOM);
+    for (size_t i = 0; random && i < 16; i++) /* the bytes themselves are libc's stack protector */
+        word = word * 0x01000193u ^ random[i];
+    return word;
+}
+
 /* No function of libc's that a sanitizer could replace: it would be called before it is ready. */
 static void *map(void *address, size_t size, int access, int flags)
 {

@@ -85,6 +85,7 @@ static bool purge_holes(struct shard *shard, size_t least_size)
     ffalloc_marks(shard->pool, &marks);
     struct purge purge = {(unsigned char *)marks.blocks + marks.high_water_size, false};
     ffalloc_walk_holes(shard->pool, least_size, purge_hole, &purge);
+    heap.guards.has_purged |= purge.has_purged;
     shard->purged_size = ffalloc_peek_freed_size(shard->pool);
     shard->high_water_size = marks.high_water_size;
     return purge.has_purged;

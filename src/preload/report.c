@@ -49,7 +49,21 @@ struct report {
     size_t pool_size;  /* memory of the pool or pools, metadata included */
     size_t least_size; /* the smallest pool for this run; 0: not known */
     size_t hole_size;  /* free bytes below the high-water mark */
+    size_t asked_size; /* with guards: bytes that live blocks were asked for */
 };
+
+/* With guards, of what the program knows of. */
+static size_t asked_size_now(void)
+{
+    size_t size = 0;
+    for (unsigned i = 0; i < heap.shard_count; i++) {
+        struct shard *shard = &heap.shards[i];
+        heap_lock(shard);
+        size += shard->pool ? guards_live(shard).asked_size : 0;
+        heap_unlock(shard);
+    }
+    return size;
+}
 
 static struct report report_now(void)
 {
@@ -66,6 +80,10 @@ static struct report report_now(void)
                                 ? ffalloc_target_pool_size_for(heap.options.pool_target, granules,
                                                                report.stats.granule)
                                 : ffalloc_pool_size_for(granules, report.stats.granule);
+    if (heap.guards.has_guards) {
+        report.least_size = 0;
+        report.asked_size = asked_size_now();
+    }
     report.hole_size = report.stats.high_water_size - report.stats.used_size;
     return report;
 }
@@ -93,37 +111,64 @@ static int format_least(char *text, size_t size, const struct report *report)
     if (report->stats.failed_count)
         return snprintf(text, size, "%zu request%s failed: what this run needs is not known\n",
                         report->stats.failed_count, report->stats.failed_count == 1 ? "" : "s");
+    if (heap.guards.has_guards)
+        return snprintf(
+            text, size,
+            "with guards; FFALLOC_GUARD=0, or record and size, tell the pool without\n");
     return snprintf(text, size,
                     "threads used %u pools: run with FFALLOC_POOL=1G for the size of one\n",
                     report->shards_used);
 }
 
+static const char *placement(char *text, size_t size)
+{
+    const struct guards *guards = &heap.guards;
+    struct size_text quarantine;
+    if (!guards->has_guards)
+        return "exact first fit";
+    snprintf(text, size, "not exact: guards of %zu bytes%s, a quarantine of %s", guards->guard.size,
+             guards->is_default ? " by default here" : "",
+             person(&quarantine, guards->quarantine_size));
+    return text;
+}
+
+/* What the program has: with guards as it was asked for. */
+static int format_in_use(char *text, size_t size, const struct report *report)
+{
+    struct size_text used;
+    size_t count = report->stats.block_count;
+    bool is_asked = heap.guards.has_guards;
+    size_t used_size = is_asked ? report->asked_size : report->stats.used_size;
+    return snprintf(text, size, "%s (%zu bytes) %sin %zu block%s", person(&used, used_size),
+                    used_size, is_asked ? "asked for " : "", count, count == 1 ? "" : "s");
+}
+
 static int format_text(char *text, size_t size, const struct report *report)
 {
     const struct ffalloc_stats *stats = &report->stats;
-    struct size_text a, b, c, d, e, f, g;
-    char least[240];
+    struct size_text a, b, c, e, f, g;
+    char least[240], in_use[100], how[120];
     format_least(least, sizeof least, report);
+    format_in_use(in_use, sizeof in_use, report);
     return snprintf(
         text, size,
-        "ffalloc: %s, process %u: exact first fit, granule %zu bytes\n"
+        "ffalloc: %s, process %u: %s, granule %zu bytes\n"
         "  %s %s (%zu bytes) in %u pool%s, %u used\n"
         "  peak use         %s (%zu bytes)\n"
         "  high-water mark  %s (%zu bytes), %.1f %% above the peak use\n"
         "                   %s"
-        "  in use now       %s (%zu bytes) in %zu block%s\n"
+        "  in use now       %s\n"
         "  requests         %zu served, %zu failed, %zu frees; the largest %s;\n"
         "                   rounding up to granules added %.1f bytes to each on average\n"
         "  holes            %zu, %s%s; the largest %s; fragmentation %.1f %%\n",
-        report->name, os_process_id(), stats->granule,
+        report->name, os_process_id(), placement(how, sizeof how), stats->granule,
         heap.is_growing ? "memory mapped   " : "memory          ", person(&a, report->pool_size),
         report->pool_size, heap.shard_count, heap.shard_count == 1 ? "" : "s", report->shards_used,
         person(&b, stats->peak_used_size), stats->peak_used_size,
         person(&c, stats->high_water_size), stats->high_water_size,
         percent(stats->high_water_size - stats->peak_used_size, stats->peak_used_size), least,
-        person(&d, stats->used_size), stats->used_size, stats->block_count,
-        stats->block_count == 1 ? "" : "s", stats->alloc_count, stats->failed_count,
-        stats->free_count, person(&e, stats->largest_request_size),
+        in_use, stats->alloc_count, stats->failed_count, stats->free_count,
+        person(&e, stats->largest_request_size),
         stats->alloc_count ? (double)stats->slack_total_size / (double)stats->alloc_count : 0.0,
         stats->hole_count, heap.is_growing ? "all below the mark, " : "below the mark ",
         person(&f, report->hole_size), person(&g, stats->largest_hole_size), fragmentation(stats));
@@ -140,13 +185,15 @@ static int format_json(char *text, size_t size, const struct report *report)
         "\"least_free_size\":%zu,\"largest_hole_size\":%zu,\"smallest_hole_size\":%zu,"
         "\"hole_count\":%zu,\"block_count\":%zu,\"alloc_count\":%zu,\"free_count\":%zu,"
         "\"failed_count\":%zu,\"largest_request_size\":%zu,\"slack_total_size\":%zu,"
-        "\"fragmentation_percent\":%.2f}\n",
+        "\"fragmentation_percent\":%.2f,\"guard_size\":%zu,\"quarantine_size\":%zu,"
+        "\"asked_size\":%zu}\n",
         report->name, os_process_id(), stats->granule, report->shards_used, report->pool_size,
         stats->usable_size, stats->used_size, stats->peak_used_size, stats->high_water_size,
         report->least_size, stats->free_size, stats->least_free_size, stats->largest_hole_size,
         stats->smallest_hole_size, stats->hole_count, stats->block_count, stats->alloc_count,
         stats->free_count, stats->failed_count, stats->largest_request_size,
-        stats->slack_total_size, fragmentation(stats));
+        stats->slack_total_size, fragmentation(stats), heap.guards.guard.size,
+        heap.guards.quarantine_size, report->asked_size);
 }
 
 static bool write_report(int descriptor, enum stats_format format)

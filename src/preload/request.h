@@ -24,6 +24,13 @@ static inline bool is_passed_through(void)
     return heap.options.is_passed_through;
 }
 
+/* For what guards say of a block. */
+static inline void note_site(struct caller caller)
+{
+    if (__builtin_expect(heap.guards.has_guards, 0))
+        guards_site = caller.site;
+}
+
 /* After a block was placed: the watchers are told, and the contents spoiled if so wished. */
 __attribute__((always_inline)) static inline void *settle(void *block, size_t size)
 {
@@ -37,6 +44,7 @@ __attribute__((always_inline)) static inline void *request(const char *call, siz
                                                            struct caller caller)
 {
     record_begin(caller);
+    note_site(caller);
     void *block = heap_is_recorded_and_single() && heap_is_size(size)
                       ? ffalloc_malloc(heap.shards[0].pool, size)
                       : NULL;
@@ -51,6 +59,7 @@ __attribute__((always_inline)) static inline void *
 request_aligned(const char *call, size_t alignment, size_t size, struct caller caller)
 {
     record_begin(caller);
+    note_site(caller);
     void *block = heap_allows(size) ? heap_aligned_alloc(alignment, size) : NULL;
     record_end((struct event){block ? RING_ALIGNED : RING_FAILED, block, NULL, size, alignment},
                caller);
@@ -61,14 +70,9 @@ request_aligned(const char *call, size_t alignment, size_t size, struct caller c
 __attribute__((always_inline)) static inline void release_watched(void *block, struct caller caller)
 {
     record_begin(caller);
-    bool is_filled = heap.options.fill >= 0;
-    size_t size = is_filled ? heap_usable_size(block) : 0;
-    bool is_done = !is_filled || size > 0;
+    note_site(caller);
     annotate_free(heap.watchers, block);
-    if (size > 0 && !heap.watchers.valgrind && !heap.watchers.asan)
-        memset(block, heap.options.fill, size);
-    if (is_done)
-        is_done = heap_free(block);
+    bool is_done = heap_free(block);
     record_end((struct event){is_done ? RING_FREE : RING_NOTHING, block, NULL, 0, 0}, caller);
 }
 
@@ -77,6 +81,7 @@ __attribute__((always_inline)) static inline void *request_zeroed(size_t size, s
 {
     bool is_watched = heap.watchers.valgrind || heap.watchers.asan;
     record_begin(caller);
+    note_site(caller);
     void *block = !heap_allows(size) ? NULL : is_watched ? heap_malloc(size) : heap_calloc(size);
     record_end((struct event){block ? RING_CALLOC : RING_FAILED, block, NULL, size, 0}, caller);
     if (!block)

@@ -65,6 +65,17 @@ static void cut_at_mark(const struct ffalloc_pool *pool, struct ffalloc_stats *s
     ffalloc_walk_holes(pool, 1, add_hole_below_mark, &below);
 }
 
+/* Blocks that wait in the quarantine, and the guard before the first block, are not the program's.
+ */
+static void leave_guards_out(struct shard *shard, struct ffalloc_stats *stats)
+{
+    size_t waiting_size = guards_quarantine(shard)->size;
+    stats->block_count = guards_live(shard).block_count;
+    stats->alloc_count--;
+    stats->used_size -= waiting_size;
+    stats->free_size += waiting_size;
+}
+
 unsigned heap_stats(struct ffalloc_stats *total)
 {
     unsigned shards_used = 0;
@@ -78,6 +89,8 @@ unsigned heap_stats(struct ffalloc_stats *total)
             ffalloc_stats(shard->pool, &stats);
         if (has_pool && heap.is_growing)
             cut_at_mark(shard->pool, &stats);
+        if (has_pool && heap.guards.has_guards)
+            leave_guards_out(shard, &stats);
         heap_unlock(shard);
         if (!has_pool)
             continue;

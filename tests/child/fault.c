@@ -75,6 +75,12 @@ static void overflow(void)
     ((volatile char *)odd)[61] = 1;
 }
 
+/* Of a block that is a multiple of the granule: nothing lies between it and the next. */
+static void overflow_even(void)
+{
+    ((volatile char *)block)[64] = 1;
+}
+
 static void underflow(void)
 {
     ((volatile char *)block)[-1] = 1;
@@ -85,6 +91,15 @@ static void use_after_free(void)
     char *stale = block;
     give(&block);
     ((volatile char *)stale)[30] = 1;
+}
+
+/* The memory is given out again, and its owner writes. */
+static void use_after_reuse(void)
+{
+    char *stale = block;
+    give(&block);
+    ((volatile char *)stale)[30] = 1;
+    block = malloc(64);
 }
 
 static void uninitialised(void)
@@ -193,8 +208,10 @@ static const struct {
     void (*apply)(void);
 } faults[] = {
     {"overflow", overflow},
+    {"overflow-even", overflow_even},
     {"underflow", underflow},
     {"use-after-free", use_after_free},
+    {"use-after-reuse", use_after_reuse},
     {"uninitialised", uninitialised},
     {"leak", leak},
     {"leak-cycle", leak_two},

@@ -18,6 +18,12 @@ static const struct argp_option options[] = {
     {"fail", 'f', "SPEC", 0, "refuse requests: nth:100, every:7, prob:0.01:seed=3, size>=4096", 0},
     {"check", 'c', "N", 0, "verify the heap every N calls", 0},
     {"fill", 'F', "BYTE", 0, "fill freed memory with this byte, new memory with its complement", 0},
+    {"guard", 'G', "BYTES", OPTION_ARG_OPTIONAL,
+     "at least so many bytes that are nobody's behind each block, 64 if not said: what is written "
+     "there is told; 0: none, also with --tool memcheck",
+     0},
+    {"quarantine", 'q', "SIZE", 0,
+     "freed blocks wait until so much was freed after them: a write after free is told", 0},
     {"tool", 't', "TOOL", 0, "under memcheck, massif or gdb", 0},
     {0},
 };
@@ -41,6 +47,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case 'F':
         launch_set(&run->launch, "--fill", "FILL", text, "no byte from 0 to 255");
+        break;
+    case 'G':
+        launch_set(&run->launch, "--guard", "GUARD", text ? text : "1",
+                   "no number of bytes up to 64K");
+        break;
+    case 'q':
+        launch_set(&run->launch, "--quarantine", "QUARANTINE", text, "no size");
         break;
     case 't':
         run->tool = text;
