@@ -64,7 +64,7 @@ class Usage(ToolCase):
         ("run", "--fail", "foo"), ("run", "--fail", "nth:0"), ("run", "--fail", "nth:1,"),
         ("run", "-F", "300"), ("run", "-F", "x"), ("run", "-c", "x"), ("run", "-c", "-1"),
         ("run", "-sfoo"), ("run", "--only", ""), ("run", "--tool", "vi"),
-        ("record", "--pool", "10"), ("record", "--backtrace", "all"), ("record", "--granule", ""), ("record", "--overhead", "0"),
+        ("record", "--pool", "10"), ("record", "--backtrace", "all"), ("record", "--granule", ""), ("record", "--overhead", "0"), ("record", "--rotate", "x"), ("record", "--rotate", "65535"),
         ("sweep", "--to", "0"), ("sweep", "--from", "0"), ("sweep", "--from", "5", "--to", "4"),
         ("sweep", "--timeout", "0"), ("sweep", "--timeout", "nan"), ("sweep", "--pool", "x"),
         ("sweep", "--step", "x"),

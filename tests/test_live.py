@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Traces of programs that go on: snapshots."""
+"""Traces of programs that go on: snapshots, and one after the other."""
 
 import os
 import signal
@@ -39,6 +39,9 @@ class Live(ToolCase):
                                program])
         self.assertEqual(recorder.stdout.readline(), "ready\n")
         return recorder, self.child_of(recorder.pid)
+
+    def record_whole(self, *words, **settings):
+        return ToolCase.record(self, *words, name="whole", **settings)
 
     def child_of(self, process):
         with open(f"/proc/{process}/task/{process}/children") as file:
@@ -158,6 +161,71 @@ print("ready\"""")
             self.assert_one_line(self.tool("snapshot", "--", text, status=2), "is no process's number")
         self.assert_one_line(self.tool("snapshot", "1", "2", status=2), "one process")
         self.assert_one_line(self.tool("snapshot", f"{os.getpid()}", status=125), "is not being recorded")
+
+
+# Its blocks differ much in size and age, so that there are holes, and grow.
+CHURN = """
+import random
+draw, kept = random.Random(1), []
+for i in range(40000):
+    kept.append(bytearray(draw.randrange(600, 9000)))
+    if i % 3 == 0:
+        kept[-1].extend(bytes(draw.randrange(9000)))
+    if len(kept) > 100:
+        kept[draw.randrange(100)] = kept.pop()
+"""
+
+
+class Rotation(Live):
+    def rotate(self, *options):
+        trace = self.folder / "trace"
+        done = self.tool("record", "-o", trace, "--rotate", "64K", *options, "--", sys.executable, "-c", CHURN,
+                         PYTHONHASHSEED="0", LC_ALL="C")
+        parts = sorted(self.folder.glob("trace.part*"), key=lambda path: int(path.suffix[5:]))
+        self.assertEqual([path.name for path in parts], [f"trace.part{i + 1}" for i in range(len(parts))])
+        for path in parts:
+            self.assertIn(f"ffalloc: {path}: ", done.stderr)
+        return [*parts, trace]
+
+    def test_each_part_is_a_whole_trace(self):
+        parts = self.rotate("--backtrace", "fp")
+        self.assertGreater(len(parts), 3)
+        for path in parts:
+            with self.subTest(path=path.name):
+                self.assertLess(path.stat().st_size, 400 << 10)
+                self.assertEqual(self.object("replay", "--json", path)["as_recorded"], "yes")
+                size = self.tool("size", path)
+                self.assertEqual(size.stderr, "")
+                self.assertIn("holes", self.tool("why", path).stdout)
+        self.assertFalse(list(self.folder.glob("*.unfinished")))
+
+    def test_parts_need_together_what_the_whole_needs(self):
+        parts = self.rotate()
+        whole = self.record_whole(sys.executable, "-c", CHURN, PYTHONHASHSEED="0", LC_ALL="C")
+        sizes = [self.object("size", "--json", path) for path in [*parts, whole]]
+        self.assertEqual(max(size["mark_pool"] for size in sizes[:-1]), sizes[-1]["mark_pool"])
+        self.assertEqual(max(size["payload_peak"] for size in sizes[:-1]), sizes[-1]["payload_peak"])
+        self.assertEqual({size["threads"] for size in sizes}, {1})
+        asked = [[event for event in self.events(path) if event["thread"] != "65535" and event["call"] != "free"]
+                 for path in [*parts, whole]]
+        live = [self.object("data", "--columns=1", "--rows=1", "--at=end", path)["moment"] for path in parts]
+        self.assertEqual(sum(map(len, asked[:-1])) - sum(moment["blocks"] for moment in live[:-1]), len(asked[-1]))
+        self.assertEqual([event["size"] for event in asked[-2][-50:]], [event["size"] for event in asked[-1][-50:]])
+
+    def test_a_part_that_cannot_be_written_ends_the_recording_alone(self):
+        (self.folder / "trace.part2").mkdir()
+        done = self.tool("record", "-o", self.folder / "trace", "--rotate", "64K", "--", sys.executable, "-c",
+                         CHURN + "print('done')", status=125)
+        self.assertEqual(done.stdout, "done\n")
+        self.assertRegex(done.stderr, "trace.part2 cannot be written: .*directory")
+        self.assertEqual(self.tool("size", self.folder / "trace.part1").stderr, "")
+
+    def test_killed_the_last_part_is_whole(self):
+        trace = self.folder / "trace"
+        self.tool("record", "-o", trace, "--rotate", "64K", "--", sys.executable, "-c",
+                  CHURN + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", status=128 + signal.SIGKILL)
+        for path in (trace, self.folder / "trace.part1"):
+            self.assertEqual(self.object("replay", "--json", path)["as_recorded"], "yes")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,9 @@ enum ring_op {
     RING_FREE,
     RING_ALIGNED,
     RING_FAILED, /* a request that was refused */
-    RING_MAPS
+    RING_MAPS,
+    RING_LIVE, /* a block that lives as recording begins anew; its size is rounded up to granules */
+    RING_READY /* the last of those, by address of each pool, has been written: others are gone */
 };
 
 struct ring {

@@ -38,6 +38,12 @@ void ids_give(struct block_ids *ids, uint32_t id)
     ids->free_ids[ids->free_count++] = id;
 }
 
+void ids_restart(struct block_ids *ids)
+{
+    ids->free_count = 0;
+    ids->count = 0;
+}
+
 /* NULL if the address is not in the arena. */
 static uint32_t *slot_of(const struct block_ids *ids, uint64_t address)
 {

@@ -24,6 +24,9 @@ void ids_close(struct block_ids *ids);
 uint32_t ids_take(struct block_ids *ids);
 void ids_give(struct block_ids *ids, uint32_t id);
 
+/* Begins anew with the first, once no block is live. */
+void ids_restart(struct block_ids *ids);
+
 /* The id of the block at an address; TRACE_NO_ID if none was placed there since the recording
  * began. ids_forget is of a block that dies or moves. */
 uint32_t ids_at(const struct block_ids *ids, uint64_t address);

@@ -73,7 +73,8 @@ uint64_t life_bound(const struct life *life, size_t granule)
         if (event->op == TRACE_FAILED)
             continue;
         live -= sizes[event->id];
-        sizes[event->id] = event->op == TRACE_FREE ? 0 : replay_rounded(event->size, granule);
+        bool is_none = event->op == TRACE_FREE || event->thread == TRACE_NOBODY;
+        sizes[event->id] = is_none ? 0 : replay_rounded(event->size, granule);
         live += sizes[event->id];
         most = live > most ? live : most;
     }

@@ -26,7 +26,7 @@ static void take_blocks(struct mark *mark, const struct replay *replay)
 {
     struct placed *placed = allocate(replay->live_size * sizeof *placed);
     for (size_t i = 0; i < replay->live_size; i++)
-        if (replay->live[i].address)
+        if (replay->live[i].address && !replay->live[i].is_nobodys)
             placed[mark->count++] =
                 (struct placed){replay_offset(replay, (uint32_t)i), (uint32_t)i};
     qsort(placed, mark->count, sizeof *placed, compare_placed);

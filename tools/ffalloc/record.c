@@ -17,6 +17,9 @@
 #include "session.h"
 
 #define KEY_OVERHEAD 256
+#define KEY_ROTATE   257
+
+#define ROTATE_LEAST ((uint64_t)64 << 10)
 
 static const struct argp_option options[] = {
     {"output", 'o', "TRACE", 0,
@@ -27,6 +30,10 @@ static const struct argp_option options[] = {
      "what is kept of a call's site: caller (the default), fp (frame pointers), unwind "
      "(libunwind), "
      "auto (the best that works)",
+     0},
+    {"rotate", KEY_ROTATE, "SIZE", 0,
+     "begin another trace when one has as many bytes; those that are full are TRACE.part1, "
+     "TRACE.part2, ...",
      0},
     {"overhead", KEY_OVERHEAD, "RUNS", 0,
      "then run the program so often with recording and without, in turn, without input and output, "
@@ -55,6 +62,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case 'b':
         read_backtrace(&session->launch, text);
+        break;
+    case KEY_ROTATE:
+        session->rotate_size = parse_size_argument("--rotate", text);
+        if (session->rotate_size < ROTATE_LEAST)
+            die(STATUS_USAGE, "--rotate: '%s' is less than 64K", text);
         break;
     case KEY_OVERHEAD:
         session->overhead_runs = overhead_parse(text);

@@ -10,6 +10,14 @@
 #include "recorder_state.h"
 #include "rings.h"
 
+static void begin_trace(struct recorder *recorder)
+{
+    recorder->totals =
+        (struct trace_totals){.hash = HASH_START, .is_one_pool = recorder->ring->parent == 0};
+    note_process(recorder->writer, recorder->ring, recorder->command);
+    note_maps(recorder->writer, &recorder->maps);
+}
+
 struct recorder *recorder_open(struct ring *ring, const char *trace_path, int special,
                                char **command)
 {
@@ -17,8 +25,6 @@ struct recorder *recorder_open(struct ring *ring, const char *trace_path, int sp
     recorder->ring = ring;
     recorder->words = (const uint64_t *)(const void *)((const char *)ring + RING_DATA_OFF);
     recorder->trace_path = strdup(strcmp(trace_path, "-") == 0 ? "standard output" : trace_path);
-    recorder->totals.hash = HASH_START;
-    recorder->totals.is_one_pool = ring->parent == 0;
     if (!ids_open(&recorder->ids, ring->arena, ring->arena_size, ring->granule)) {
         say("cannot reserve %s of address space to tell blocks apart: try --pool",
             person(ids_size(ring->arena_size, ring->granule)));
@@ -34,9 +40,9 @@ struct recorder *recorder_open(struct ring *ring, const char *trace_path, int sp
         free(recorder);
         return NULL;
     }
+    recorder->command = command;
     maps_read(&recorder->maps, ring->process);
-    note_process(recorder->writer, ring, command);
-    note_maps(recorder->writer, &recorder->maps);
+    begin_trace(recorder);
     trace_flush(recorder->writer);
     return recorder;
 }
@@ -86,6 +92,7 @@ static void close_recorder(struct recorder *recorder)
     stacks_free(&recorder->stacks);
     maps_free(&recorder->maps);
     ids_close(&recorder->ids);
+    layout_free(&recorder->layout);
     free(recorder->trace_path);
     ring_close(recorder->ring);
     free(recorder);
@@ -147,6 +154,49 @@ pid_t recorder_snapshot(struct recorder *recorder)
     if (child < 0)
         say("no snapshot: cannot fork: %s", strerror(errno));
     return child;
+}
+
+bool recorder_is_full(const struct recorder *recorder, uint64_t most)
+{
+    return most > 0 && (uint64_t)trace_written(recorder->writer) >= most &&
+           trace_is_file(recorder->writer);
+}
+
+/* The stacks keep their numbers from one trace to the next. */
+static void write_stacks(struct recorder *recorder)
+{
+    const struct stacks *stacks = &recorder->stacks;
+    const struct stack_entry **by_number =
+        allocate(((size_t)stacks->stack_count + 1) * sizeof *by_number);
+    for (size_t i = 0; i < stacks->entry_count; i++)
+        by_number[stacks->entries[i].number] = &stacks->entries[i];
+    for (uint32_t i = 1; i <= stacks->stack_count; i++)
+        trace_write_stack(recorder->writer, i, stacks->frames + by_number[i]->first,
+                          by_number[i]->count);
+    free(by_number);
+}
+
+bool recorder_rotate(struct recorder *recorder, const char *trace_path, bool is_quiet)
+{
+    trace_rename(recorder->writer, trace_path);
+    note_maps(recorder->writer, &recorder->maps);
+    note_end(recorder->writer, &recorder->totals, (struct ending){0});
+    int64_t size = trace_finish(recorder->writer);
+    recorder->writer = size < 0 ? NULL : trace_create(recorder->trace_path, -1);
+    if (!recorder->writer) {
+        tell_failure(size < 0 ? trace_path : recorder->trace_path, errno);
+        recorder->ring->is_unwanted = 1;
+        close_recorder(recorder);
+        return false;
+    }
+    if (!is_quiet)
+        say("%s: %" PRIu64 " event%s", trace_path, recorder->totals.event_count,
+            plural(recorder->totals.event_count));
+    begin_trace(recorder);
+    write_stacks(recorder);
+    layout_carry_over(recorder);
+    recorder->flushed_count = 0;
+    return true;
 }
 
 const char *recorder_trace(const struct recorder *recorder)

@@ -33,6 +33,11 @@ bool recorder_finish_as(struct recorder *recorder, const char *trace_path, bool 
  * it returns; -1, having said why, if it cannot. */
 pid_t recorder_snapshot(struct recorder *recorder);
 
+/* Whether the trace has as many bytes as that; then recorder_rotate finishes it under a name of its
+ * own, and begins another with what lives now. False, having said so, if it cannot be written. */
+bool recorder_is_full(const struct recorder *recorder, uint64_t most);
+bool recorder_rotate(struct recorder *recorder, const char *trace_path, bool is_quiet);
+
 /* Where the trace goes. */
 const char *recorder_trace(const struct recorder *recorder);
 

@@ -20,14 +20,25 @@ static void write_event(struct recorder *recorder, const struct trace_event *eve
     recorder->totals.failed_count += event->op == TRACE_FAILED;
 }
 
-/* A block that is placed where one lies already: its free was not seen. */
-static void write_lost_free(struct recorder *recorder, uint64_t address)
+void recorder_write_lost_free(struct recorder *recorder, uint64_t address)
 {
     uint32_t id = ids_forget(&recorder->ids, address);
     if (id == TRACE_NO_ID)
         return;
     write_event(recorder, &(struct trace_event){.op = TRACE_FREE, .id = id});
     ids_give(&recorder->ids, id);
+    layout_note(&recorder->layout, id, 0, 0, 0);
+}
+
+void recorder_write_placed(struct recorder *recorder, uint16_t thread, uint64_t address,
+                           uint64_t size, uint32_t site)
+{
+    struct trace_event event = {.op = TRACE_MALLOC, .thread = thread, .size = size, .site = site};
+    event.id = ids_take(&recorder->ids);
+    ids_place(&recorder->ids, address, event.id);
+    layout_note(&recorder->layout, event.id, address, size, site);
+    note_offset(recorder, address);
+    write_event(recorder, &event);
 }
 
 /* Fills in the id. False if the event is of no block of this trace. */
@@ -40,17 +51,20 @@ static bool follow_block(struct recorder *recorder, struct trace_event *event, u
     }
     if (event->op == TRACE_FREE) {
         event->id = ids_forget(&recorder->ids, block);
-        if (event->id != TRACE_NO_ID)
+        if (event->id != TRACE_NO_ID) {
             ids_give(&recorder->ids, event->id);
+            layout_note(&recorder->layout, event->id, 0, 0, 0);
+        }
         return event->id != TRACE_NO_ID;
     }
     event->id = event->op == TRACE_REALLOC ? ids_forget(&recorder->ids, before) : TRACE_NO_ID;
-    write_lost_free(recorder, block);
+    recorder_write_lost_free(recorder, block); /* what was placed there before */
     if (event->id == TRACE_NO_ID) {
         event->op = event->op == TRACE_REALLOC ? TRACE_MALLOC : event->op;
         event->id = ids_take(&recorder->ids);
     }
     ids_place(&recorder->ids, block, event->id);
+    layout_note(&recorder->layout, event->id, block, event->size, event->site);
     note_offset(recorder, block);
     return true;
 }
@@ -90,6 +104,10 @@ void recorder_take(struct recorder *recorder, unsigned extra_count)
         take_maps(recorder, frames + 1, (size_t)(asked & 0xffffffffffffu));
         return;
     }
+    if (op == RING_LIVE)
+        layout_tell(recorder, call & 0xffffffffffffu, asked & 0xffffffffffffu);
+    if (op == RING_READY)
+        layout_settle(recorder);
     if (op == RING_NOTHING || op > RING_FAILED)
         return;
     uint64_t before = 0;

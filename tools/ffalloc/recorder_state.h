@@ -7,6 +7,7 @@
 
 #include "block_ids.h"
 #include "event_clock.h"
+#include "layout.h"
 #include "maps.h"
 #include "recorder.h"
 #include "stacks.h"
@@ -17,10 +18,12 @@ struct recorder {
     const uint64_t *words;
     uint64_t tail;
     char *trace_path;
+    char **command;
     struct trace_writer *writer;
     struct stacks stacks;
     struct maps maps;
     struct block_ids ids;
+    struct layout layout;
     struct event_clock clock;
     struct trace_totals totals;
     uint64_t flushed_count; /* events that are in the file */
@@ -32,6 +35,13 @@ static inline uint64_t recorder_word(const struct recorder *recorder, uint64_t i
 {
     return recorder->words[index & (RING_WORDS - 1)];
 }
+
+/* What lies at an address is freed, if anything does, without a call that was seen. */
+void recorder_write_lost_free(struct recorder *recorder, uint64_t address);
+
+/* A block is placed there without a call that was seen. */
+void recorder_write_placed(struct recorder *recorder, uint16_t thread, uint64_t address,
+                           uint64_t size, uint32_t site);
 
 /* Writes the event at the ring's tail, which has so many extra words. */
 void recorder_take(struct recorder *recorder, unsigned extra_count);

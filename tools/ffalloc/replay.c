@@ -106,8 +106,10 @@ static void forget(struct replay *replay, struct replay_block *block)
 {
     if (!block->address)
         return;
-    replay->payload -= block->size;
-    replay->rounded -= replay_rounded(block->size, replay->granule);
+    if (!block->is_nobodys) {
+        replay->payload -= block->size;
+        replay->rounded -= replay_rounded(block->size, replay->granule);
+    }
     block->address = NULL;
 }
 
@@ -149,10 +151,12 @@ bool replay_event(struct replay *replay, const struct trace_event *event, uint64
     uint64_t offset = (uint64_t)(address - replay->blocks);
     replay->hash = hash_add(replay->hash, offset >> replay->granule_log2);
     forget(replay, block);
-    *block = (struct replay_block){address, event->size};
+    *block = (struct replay_block){address, event->size, event->thread == TRACE_NOBODY};
     uint64_t rounded = replay_rounded(event->size, replay->granule);
-    replay->payload += event->size;
-    replay->rounded += rounded;
+    if (!block->is_nobodys) {
+        replay->payload += event->size;
+        replay->rounded += rounded;
+    }
     note_marks(replay, event, offset + rounded, number);
     return true;
 }

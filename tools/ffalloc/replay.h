@@ -22,6 +22,7 @@
 struct replay_block {
     unsigned char *address; /* NULL: not live, or its request failed */
     uint64_t size;          /* bytes asked */
+    bool is_nobodys;        /* it fills a hole: see trace.h */
 };
 
 struct replay {

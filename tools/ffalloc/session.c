@@ -82,6 +82,31 @@ static void finish_earlier(struct session *session, unsigned i)
     free(name);
 }
 
+static char *name_of_part(const struct session *session, struct recorded *recorded)
+{
+    char *path = record_output_path(&session->output, recorder_process(recorded->recorder));
+    char *name;
+    if (asprintf(&name, "%s.part%u", path, ++recorded->part_count) < 0)
+        die(STATUS_FAILED, "out of memory");
+    free(path);
+    return name;
+}
+
+/* Begins another trace if one is full. One that cannot be written ends the recording of its
+ * process. */
+static void rotate(struct session *session, unsigned i)
+{
+    struct recorded *recorded = &session->recorded[i];
+    if (!recorder_is_full(recorded->recorder, session->rotate_size))
+        return;
+    char *name = name_of_part(session, recorded);
+    if (!recorder_rotate(recorded->recorder, name, session->is_quiet)) {
+        session->has_failed = true;
+        drop_recorder(session, i);
+    }
+    free(name);
+}
+
 static void add_ring(struct session *session, const char *name)
 {
     char path[PATH_MAX + 300];
@@ -102,6 +127,7 @@ static void add_ring(struct session *session, const char *name)
     if (is_next_image) {
         finish_earlier(session, earlier);
         recorded.image_count = session->recorded[earlier].image_count;
+        recorded.part_count = session->recorded[earlier].part_count;
         drop_recorder(session, earlier);
     }
     char *trace = record_output_path(&session->output, process);
@@ -159,6 +185,8 @@ static bool serve(struct session *session)
         if (is_child ? session->has_ended : has_ended) {
             finish_recorder(session, i);
             was_busy = true;
+        } else {
+            rotate(session, i);
         }
     }
     return was_busy;

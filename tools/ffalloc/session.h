@@ -19,6 +19,7 @@ struct session {
     char **command;
     bool is_quiet; /* nothing is said of what was recorded */
     unsigned overhead_runs;
+    uint64_t rotate_size; /* bytes of a trace after which another is begun; 0: never */
 
     const char *folder; /* of the rings */
     int watch;
@@ -29,6 +30,7 @@ struct session {
         struct recorder *recorder;
         int process;          /* a pidfd; -1: it has ended */
         unsigned image_count; /* programs that the process was before, by exec */
+        unsigned part_count;  /* traces that were full */
         pid_t snapshot;       /* the process that writes one; 0: none does */
     } recorded[SESSION_RECORDERS_MOST];
     unsigned count;

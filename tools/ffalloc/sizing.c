@@ -113,7 +113,7 @@ static void note_event(struct sizing *sizing, const struct trace_event *event, u
 {
     if (event->op == TRACE_FAILED && pool_for(event->size, sizing->replay.granule, target) > 0)
         sizing->failed_before++;
-    if (event->thread >= sizing->thread_count)
+    if (event->thread != TRACE_NOBODY && event->thread >= sizing->thread_count)
         sizing->thread_count = event->thread + 1u;
     if (event->log2align > sizing->largest_log2)
         sizing->largest_log2 = event->log2align;

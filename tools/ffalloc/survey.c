@@ -17,7 +17,8 @@ struct follow {
         uint64_t offset, rounded, size;
         uint32_t site;
         bool is_live;
-    } * owners; /* by id */
+        bool is_nobodys; /* of no site */
+    } * owners;          /* by id */
     size_t owner_size;
     uint64_t *row_used;  /* bytes, by row */
     uint32_t *row_owner; /* by row: the id of the block in its middle, plus 1; 0: a hole */
@@ -60,9 +61,9 @@ static void measure(struct survey *survey, uint64_t pool)
         if ((!is_done || event.op == TRACE_FAILED) && survey->failed_event == 0)
             survey->failed_event = trace->event_count;
         survey->failed_count += event.op == TRACE_FAILED;
-        if (event.thread >= survey->thread_count)
+        if (event.thread != TRACE_NOBODY && event.thread >= survey->thread_count)
             survey->thread_count = event.thread + 1u;
-        if (event.op != TRACE_FREE && event.op != TRACE_FAILED)
+        if (event.op != TRACE_FREE && event.op != TRACE_FAILED && event.thread != TRACE_NOBODY)
             survey->size_counts[class_of(event.size)]++;
         largest_log2 = event.log2align > largest_log2 ? event.log2align : largest_log2;
     }
@@ -110,11 +111,22 @@ static void drop_owner(struct follow *follow, struct owner *owner)
 {
     if (!owner->is_live)
         return;
-    struct site *site = site_at(follow->survey, owner->site);
-    site->live_count--;
-    site->live_bytes -= owner->size;
+    if (!owner->is_nobodys) {
+        struct site *site = site_at(follow->survey, owner->site);
+        site->live_count--;
+        site->live_bytes -= owner->size;
+    }
     count_rows(follow, owner, false);
     owner->is_live = false;
+}
+
+static void count_site(struct follow *follow, const struct owner *owner)
+{
+    struct site *site = site_at(follow->survey, owner->site);
+    site->alloc_count++;
+    site->alloc_bytes += owner->size;
+    site->live_count++;
+    site->live_bytes += owner->size;
 }
 
 static void add_owner(struct follow *follow, struct owner *owner, const struct trace_event *event,
@@ -127,12 +139,10 @@ static void add_owner(struct follow *follow, struct owner *owner, const struct t
         .size = event->size,
         .site = event->site,
         .is_live = true,
+        .is_nobodys = event->thread == TRACE_NOBODY,
     };
-    struct site *site = site_at(follow->survey, event->site);
-    site->alloc_count++;
-    site->alloc_bytes += event->size;
-    site->live_count++;
-    site->live_bytes += event->size;
+    if (!owner->is_nobodys)
+        count_site(follow, owner);
     count_rows(follow, owner, true);
 }
 

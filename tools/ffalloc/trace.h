@@ -10,7 +10,8 @@
  *
  *   op         1 malloc, 2 calloc, 3 realloc, 4 free, 5 aligned; 6 a request that failed
  *   log2align  of the alignment asked; 0: none
- *   thread     dense, from 0
+ *   thread     dense, from 0; all ones: nobody's, which fills a hole while blocks that lived before
+ *              the trace began are placed where they lay
  *   id         the block: a number that is free becomes live, or a live one dies or moves. Numbers
  *              are dense: a new one is the least never used. For 6: the block that realloc was to
  *              move, or all ones
@@ -46,7 +47,8 @@ enum trace_op {
     TRACE_END
 };
 
-#define TRACE_NO_ID UINT32_MAX
+#define TRACE_NO_ID  UINT32_MAX
+#define TRACE_NOBODY UINT16_MAX
 
 struct trace_event {
     uint8_t op;
@@ -111,6 +113,8 @@ void trace_flush(struct trace_writer *writer);
  * Before it trace_end_frame has been called, in the process that goes on with the first file. */
 void trace_end_frame(struct trace_writer *writer);
 bool trace_divert(struct trace_writer *writer, const char *path);
+/* Bytes that are in the file. */
+int64_t trace_written(const struct trace_writer *writer);
 bool trace_is_file(const struct trace_writer *writer);
 /* Gives the file another final name; false if it is no regular file, which keeps its own. */
 bool trace_rename(struct trace_writer *writer, const char *path);

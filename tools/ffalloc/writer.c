@@ -192,6 +192,11 @@ static int64_t end(struct trace_writer *writer)
     return error ? -1 : size;
 }
 
+int64_t trace_written(const struct trace_writer *writer)
+{
+    return writer->size;
+}
+
 bool trace_is_file(const struct trace_writer *writer)
 {
     return writer->unfinished_path != NULL;
@@ -216,7 +221,9 @@ static bool copy_file(int from, int to, int64_t size)
 bool trace_divert(struct trace_writer *writer, const char *path)
 {
     char *unfinished = trace_unfinished(path);
-    int from = open(writer->unfinished_path, O_RDONLY | O_CLOEXEC);
+    char own[40]; /* whatever name it has by now */
+    snprintf(own, sizeof own, "/proc/self/fd/%d", writer->descriptor);
+    int from = open(own, O_RDONLY | O_CLOEXEC);
     int to = open(unfinished, O_WRONLY | O_CLOEXEC | O_CREAT | O_TRUNC, 0666);
     bool is_done = !writer->error && from >= 0 && to >= 0 && copy_file(from, to, writer->size);
     if (!is_done && to >= 0)
