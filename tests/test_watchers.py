@@ -2,7 +2,9 @@
 """Valgrind and AddressSanitizer know every block, in the preload library and in the arena."""
 
 import os
+import re
 import subprocess
+import tempfile
 import unittest
 
 from support import CHILDREN, LIBRARY, TestCase, environment, need, run
@@ -20,6 +22,13 @@ MEMCHECK = (
     ("realloc-shrunk", "Invalid write of size 1", "0 bytes after a .*block of size 40 alloc'd", "(malloc|realloc)"),
     ("realloc-grown", "Invalid write of size 1", "0 bytes after a .*block of size 5,001 alloc'd", "realloc"),
 )
+
+# What lies beside a block: another one. Seen by the guard between them.
+BESIDE = (
+    ("overflow-even", "0 bytes after a .*block of size 64 alloc'd"),
+    ("late-use-after-free", "30 bytes inside a .*block of size 64 free'd"),
+)
+EXACT = {"FFALLOC_GUARD": "0"}
 
 LEAKS = (
     ("leak", "77 bytes in 1 blocks are definitely lost", "leak_one"),
@@ -46,6 +55,30 @@ class Memcheck(TestCase):
 
     def test_each_fault_is_reported_against_its_block(self):
         self.check_faults("fault", LIBRARY)
+
+    def test_what_lies_beside_another_block_is_reported(self):
+        for fault, block in BESIDE:
+            with self.subTest(fault):
+                process = run([*VALGRIND, CHILDREN / "fault", fault], FFALLOC_STATS="1", FFALLOC_LEAKS="0")
+                self.assertEqual(process.returncode, 9, process.stderr)
+                self.assertRegex(process.stderr, rf"(?s)Invalid write of size 1.*Address 0x\w+ is {block}")
+                self.assertIn("guards of 64 bytes by default here, a quarantine of 16.0 MiB", process.stderr)
+                exact = run([*VALGRIND, CHILDREN / "fault", fault], FFALLOC_STATS="1", FFALLOC_LEAKS="0", **EXACT)
+                self.assertEqual(exact.returncode, 0, exact.stderr)
+                self.assertIn("exact first fit", exact.stderr)
+                sized = run([*VALGRIND, CHILDREN / "fault"], FFALLOC_STATS="1", FFALLOC_POOL="64K", FFALLOC_LEAKS="0")
+                self.assertIn("exact first fit", sized.stderr)
+
+    def test_memcheck_and_the_report_agree_on_what_leaks(self):
+        for fault in ("leak", "leak-cycle", "none"):
+            for variables in ({}, EXACT):
+                process = run([*VALGRIND, CHILDREN / "fault", fault], FFALLOC_STATS="json", **variables)
+                stats = self.stats_of(process)
+                lost = re.findall(r"(?:lost|reachable): ([\d,]+) bytes in (\d+) blocks", process.stderr)[:4]
+                self.assertEqual(sum(int(count) for _, count in lost), stats["block_count"], process.stderr)
+                if not variables:
+                    size = sum(int(size.replace(",", "")) for size, _ in lost)
+                    self.assertEqual(size, stats["asked_size"], process.stderr)
 
     def test_each_fault_in_the_static_arena(self):
         self.check_faults("fault-arena-reporting", None)
@@ -124,6 +157,27 @@ class AddressSanitizer(TestCase):
     def test_preloaded(self):
         self.check_faults(CHILDREN / "fault-asan", LIBRARY)
         self.check_good(CHILDREN / "fault-asan", LIBRARY)
+
+    def test_what_lies_beside_another_block(self):
+        program = CHILDREN / "fault-asan"
+        if not program.exists():
+            raise unittest.SkipTest("no AddressSanitizer for this compiler")
+        options = {"ASAN_OPTIONS": "verify_asan_link_order=0"}
+        for fault, place in (("overflow-even", "0 bytes after a block"), ("late-use-after-free", r"30 bytes inside a hole")):
+            process = run([program, fault], **options)
+            self.assertIn("AddressSanitizer: use-after-poison", process.stderr)
+            self.assertRegex(process.stderr, rf"ffalloc: 0x\w+ is {place} .*of 64 bytes at {process.stdout.split()[0]}")
+            self.assert_ends_well(run([program, fault], **options, **EXACT))
+
+    def test_clangs_own_malloc_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = f"{folder}/none"
+            command = [need("clang"), "-fsanitize=address", "-x", "c", "-", "-o", program]
+            self.assert_ends_well(run(command, preload=None, stdin="int main(void) { return 0; }"))
+            process = run([program], FFALLOC_VERBOSE="1")
+            self.assert_ends_well(process)
+            self.assertIn("AddressSanitizer has put its own malloc before this one", process.stderr)
+            self.assertEqual(run([program]).stderr, "")
 
     def test_its_own_strdup_and_the_like(self):
         program = CHILDREN / "dup-asan"

@@ -11,9 +11,14 @@ static void (*volatile visible_free)(void *block) = free;
 static void tell_if_replaced(void)
 {
     void *block = visible_malloc(1);
-    if (!heap_shard_of(block))
+    bool is_ours = heap_shard_of(block);
+    bool is_told = heap.options.verbosity > 0 || heap.options.is_from_command;
+    if (!is_ours && heap.watchers.valgrind)
         heap_message("Valgrind has replaced malloc by its own; run it as: "
                      "valgrind --soname-synonyms=somalloc=nouserintercepts ...");
+    else if (!is_ours && heap.watchers.asan && is_told)
+        heap_message("AddressSanitizer has put its own malloc before this one, as in a program "
+                     "that clang links: nothing of it is seen here");
     visible_free(block);
 }
 
@@ -43,7 +48,7 @@ __attribute__((constructor)) static void start(void)
     heap_start_asan();
     if (heap.options.verbosity > 0)
         tell_start();
-    if (heap.watchers.valgrind)
+    if (heap.watchers.valgrind || heap.watchers.asan)
         tell_if_replaced();
 }
 

@@ -93,13 +93,21 @@ static void use_after_free(void)
     ((volatile char *)stale)[30] = 1;
 }
 
-/* The memory is given out again, and its owner writes. */
+/* The memory may be given out again after it was written to, or before. */
 static void use_after_reuse(void)
 {
     char *stale = block;
     give(&block);
     ((volatile char *)stale)[30] = 1;
     block = malloc(64);
+}
+
+static void late_use_after_free(void)
+{
+    char *stale = block;
+    give(&block);
+    block = malloc(64);
+    ((volatile char *)stale)[30] = 1;
 }
 
 static void uninitialised(void)
@@ -212,6 +220,7 @@ static const struct {
     {"underflow", underflow},
     {"use-after-free", use_after_free},
     {"use-after-reuse", use_after_reuse},
+    {"late-use-after-free", late_use_after_free},
     {"uninitialised", uninitialised},
     {"leak", leak},
     {"leak-cycle", leak_two},

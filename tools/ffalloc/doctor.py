@@ -65,12 +65,12 @@ class Doctor:
         data = json.loads(run([command(), "data", "--columns=1", "--rows=1", trace]).stdout)
         return f"up to {max(len(site['frames']) for site in data['sites'])} frames"
 
-    def compiled(self, *arguments):
-        need("gcc", "gcc")
-        source, program = self.path("faulty.c"), self.path("faulty" + "".join(arguments))
+    def compiled(self, *arguments, compiler="gcc"):
+        need(compiler, compiler)
+        source, program = self.path("faulty.c"), self.path(compiler + "".join(arguments))
         with open(source, "w") as file:
             file.write(FAULTY)
-        done = run(["gcc", "-g", "-O0", *arguments, source, "-o", program])
+        done = run([compiler, "-g", "-O0", *arguments, source, "-o", program])
         if done.returncode != 0:
             raise RuntimeError(done.stderr.splitlines()[-1])
         return program
@@ -84,12 +84,19 @@ class Doctor:
         return "Invalid write of size 1"
 
     def sanitizer(self):
-        """AddressSanitizer sees a write past a block"""
+        """gcc's AddressSanitizer sees a write past a block"""
         program = self.compiled("-fsanitize=address")
         done = run([command(), "run", "--", program])
         if "AddressSanitizer" not in done.stderr or done.returncode == 0:
             raise RuntimeError("it does not see the planted error")
         return next(line for line in done.stderr.splitlines() if "ffalloc:" in line).split(": ", 1)[1]
+
+    def clang(self):
+        """clang's AddressSanitizer is no concern of the library"""
+        done = run([command(), "run", "--", self.compiled("-fsanitize=address", compiler="clang")])
+        if "has put its own malloc before this one" not in done.stderr:
+            raise RuntimeError("the library does not say that it is left out")
+        return "it serves a program by its own malloc, whatever is preloaded"
 
     def gdb(self):
         """gdb has the ff commands"""
@@ -147,7 +154,7 @@ class Doctor:
         return self.export("pprof", [need("go", "golang-go"), "tool", "pprof", "-top"])
 
 
-TRIES = ("preload", "record", "unwind", "memcheck", "sanitizer", "gdb", "picture", "report", "dump",
+TRIES = ("preload", "record", "unwind", "memcheck", "sanitizer", "clang", "gdb", "picture", "report", "dump",
          "ms_print", "heaptrack", "pprof")
 
 
