@@ -237,6 +237,12 @@ class Modules(TestCase):
         self.check("-32", ThirtyTwoBits.LIBRARY)
 
 
+# A case of forms, and what the message calls it.
+WRONG_SIZES = (("wrong-size", "operator delete"), ("wrong-array-size", "operator delete"),
+               ("wrong-aligned-size", "operator delete"), ("wrong-free-sized", "free_sized"),
+               ("wrong-free-aligned-sized", "free_aligned_sized"))
+
+
 class Cpp(TestCase):
     """Operator new and delete, in a program with or without an allocator of its own."""
 
@@ -263,14 +269,34 @@ class Cpp(TestCase):
                 process = run([need("python3"), "-c", script], preload=preload)
                 self.assertEqual((process.stdout, process.stderr), ("3\n", ""))
 
-    def test_another_size_than_the_blocks_is_told_if_so_wished(self):
-        for case, call in (("wrong-size", "operator delete"), ("wrong-free-sized", "free_sized")):
-            self.assert_ends_well(run([CHILDREN / "forms", case]))
-            process = run([CHILDREN / "forms", case], FFALLOC_CHECK="1")
-            self.assert_aborts(process)
-            message = rf"{call} of 0x\w+ with a size of 200 bytes, which is a block of 112 bytes"
-            self.assertRegex(process.stderr, f"^ffalloc: {message}\n$")
+    def test_another_size_than_the_blocks_is_told(self):
+        guard = {"FFALLOC_GUARD": "1"}
+        for case, call in WRONG_SIZES:
+            for variables in ({}, {"FFALLOC_POOL": "1M"}, {"FFALLOC_CHECK": "1"}, {"FFALLOC_FILL": "9"}, guard):
+                with self.subTest(case, **variables):
+                    process = run([CHILDREN / "forms", case], **variables)
+                    self.assert_aborts(process)
+                    size = 100 if variables == guard else 112
+                    message = rf"{call} of 0x\w+ with a size of 200 bytes, which is a block of {size} bytes"
+                    self.assertRegex(process.stderr, f"^ffalloc: {message}\n$")
+                    process = run([CHILDREN / "forms", case], FFALLOC_ON_ERROR="report", **variables)
+                    self.assert_ends_well(process)
+                    self.assertEqual(process.stderr.count("ffalloc: "), 1, process.stderr)
         self.assert_ends_well(run([CHILDREN / "forms-replaced", "wrong-size"], FFALLOC_CHECK="1"))
+
+    def test_a_size_within_the_granule_is_told_with_guards(self):
+        for case, call in WRONG_SIZES:
+            case = case.replace("wrong", "near")
+            self.assert_ends_well(run([CHILDREN / "forms", case]))
+            process = run([CHILDREN / "forms", case], FFALLOC_GUARD="1")
+            self.assert_aborts(process)
+            message = rf"{call} of 0x\w+ with a size of 101 bytes, which is a block of 100 bytes"
+            self.assertRegex(process.stderr, f"^ffalloc: {message}\n$")
+
+    def test_a_wrong_size_in_a_thread_is_told(self):
+        process = run([CHILDREN / "forms", "wrong-in-thread"])
+        self.assert_aborts(process)
+        self.assertRegex(process.stderr, r"^ffalloc: operator delete of 0x\w+ with a size of 200 bytes, which is a block of 112 bytes\n$")
 
 
 class ThirtyTwoBits(TestCase):

@@ -12,12 +12,12 @@
  *                           |<------- slack, `size` and more ->|
  *
  * The guard begins at the first byte that was not asked for, whatever its remainder of the granule.
- * Its pattern follows from a secret and each byte's address: a copy of one guard is none elsewhere,
- * and no byte of it is 0, so that the end of a string one byte too far is seen. The word at its end
- * is the slack and whether the block waits in a quarantine, under a mask made of the secret, the
- * word's address and the site: the size that was asked for is told by the block itself, and a word
- * or site that was overwritten is no size that can be, but by a chance of one in 2^27 with 32 bits
- * and 2^59 with 64. The site is where the block was asked for; firmware has none.
+ * Its pattern follows from a secret and each byte's address: a copy of one guard is none elsewhere.
+ * No byte of it is below 128, so that text, the end of a string and small numbers are always seen.
+ * The word at its end is the slack and whether the block waits in a quarantine, under a mask made
+ * of the secret, the word's address and the site: the size that was asked for is told by the block
+ * itself, and a word or site that was overwritten is no size that can be, but by a chance of one in
+ * 2^27 with 32 bits and 2^59 with 64. The site is where the block was asked for; firmware has none.
  *
  * What must hold, for each pool of a guarded heap:
  *   1. Behind each block lies its guard.
@@ -64,7 +64,7 @@ static inline size_t guard_end_size(const struct guard *guard)
 
 static inline unsigned char guard_byte(uintptr_t secret, uintptr_t address)
 {
-    return (unsigned char)((uint32_t)(address ^ secret) * 0x9e3779b1u >> 24 | 1);
+    return (unsigned char)((uint32_t)(address ^ secret) * 0x9e3779b1u >> 24 | 0x80);
 }
 
 static inline uintptr_t guard_mask(uintptr_t secret, uintptr_t address, uintptr_t site)

@@ -115,24 +115,61 @@ EXPORT void free(void *block)
     release(block);
 }
 
+extern __typeof__(free) free_here __attribute__((alias("free"), nothrow, leaf));
+
 EXPORT void cfree(void *block)
 {
     release(block);
 }
 
+/* `freed` is the size of a block that was freed, 0 if it was none. */
+static inline void see_size(const char *call, const void *block, size_t size, size_t freed)
+{
+    if (!likely(freed == 0 || heap_is_size_of(freed, size)))
+        heap_report_size(call, block, size, freed);
+}
+
+/* With several threads. What another thread's pool has is not looked at there. */
+__attribute__((noinline)) static void release_sized(const char *call, void *block, size_t size)
+{
+    struct shard *home = heap_plain_home;
+    if (!home || !heap_is_in_home(home, block)) {
+        if (!heap.plain_pool)
+            heap_check_size(call, block, size);
+        free(block);
+        return;
+    }
+    heap_lock_surely(home);
+    size_t freed = ffalloc_release(home->pool, block);
+    unlock_and_look(home);
+    see_size(call, block, size, freed);
+}
+
+__attribute__((noinline)) static void look_first(void)
+{
+    heap_look(&heap.shards[0]);
+}
+
+void heap_free_sized(const char *call, void *block, size_t size)
+{
+    if (!heap_is_plain_and_single()) {
+        release_sized(call, block, size);
+        return;
+    }
+    if (heap_is_look_due(&heap.shards[0]))
+        look_first();
+    see_size(call, block, size, ffalloc_release(heap.plain_pool, block));
+}
+
 EXPORT void free_sized(void *block, size_t size)
 {
-    if (!likely(heap.plain_pool))
-        heap_check_size("free_sized", block, size);
-    free(block);
+    heap_free_sized("free_sized", block, size);
 }
 
 EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     (void)alignment;
-    if (!likely(heap.plain_pool))
-        heap_check_size("free_aligned_sized", block, size);
-    free(block);
+    heap_free_sized("free_aligned_sized", block, size);
 }
 
 /* SIZE_MAX, which none has, for what overflows. */

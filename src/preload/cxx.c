@@ -30,6 +30,11 @@ extern __typeof__(new_array) new_array_here HERE(NEW_ARRAY);
 extern __typeof__(new_aligned) new_aligned_here HERE(NEW_ALIGNED);
 extern __typeof__(new_array_aligned) new_array_aligned_here HERE(NEW_ARRAY_ALIGNED);
 
+extern __typeof__(delete_plain) delete_plain_here HERE("_ZdlPv");
+extern __typeof__(delete_array) delete_array_here HERE("_ZdaPv");
+extern __typeof__(delete_aligned) delete_aligned_here HERE("_ZdlPv" ALIGN_VAL);
+extern __typeof__(delete_array_aligned) delete_array_aligned_here HERE("_ZdaPv" ALIGN_VAL);
+
 /* The compiler does not know that two names may be one function's. */
 #define IS_HERE(name)                                                                              \
     ({                                                                                             \
@@ -205,18 +210,14 @@ REPLACEABLE void *new_array_aligned_nothrow(size_t size, size_t alignment, const
 
 /* delete ------------------------------------------------------------------------------------ */
 
-/* The program may put something of its own into blocks, unless every new is ours. */
-__attribute__((noinline)) static void check_size_surely(const void *block, size_t size)
+/* The program may put something of its own into blocks, unless every new is ours; and what deletes
+ * without a size is the program's to replace. */
+void heap_start_cxx(void)
 {
-    if (IS_HERE(new_plain) && IS_HERE(new_array) && IS_HERE(new_aligned) &&
-        IS_HERE(new_array_aligned))
-        heap_check_size("operator delete", block, size);
-}
-
-static inline void check_size(const void *block, size_t size)
-{
-    if (!likely(heap.plain_pool))
-        check_size_surely(block, size);
+    heap.has_own_forms = IS_HERE(malloc) && IS_HERE(free) && IS_HERE(new_plain) &&
+                         IS_HERE(new_array) && IS_HERE(new_aligned) && IS_HERE(new_array_aligned) &&
+                         IS_HERE(delete_plain) && IS_HERE(delete_array) &&
+                         IS_HERE(delete_aligned) && IS_HERE(delete_array_aligned);
 }
 
 REPLACEABLE void delete_plain(void *block)
@@ -242,26 +243,34 @@ REPLACEABLE void delete_array_aligned(void *block, size_t alignment)
 
 REPLACEABLE void delete_sized(void *block, size_t size)
 {
-    check_size(block, size);
-    delete_plain(block);
+    if (likely(heap.has_own_forms))
+        heap_free_sized("operator delete", block, size);
+    else
+        delete_plain(block);
 }
 
 REPLACEABLE void delete_array_sized(void *block, size_t size)
 {
-    check_size(block, size);
-    delete_array(block);
+    if (likely(heap.has_own_forms))
+        heap_free_sized("operator delete", block, size);
+    else
+        delete_array(block);
 }
 
 REPLACEABLE void delete_aligned_sized(void *block, size_t size, size_t alignment)
 {
-    check_size(block, size);
-    delete_aligned(block, alignment);
+    if (likely(heap.has_own_forms))
+        heap_free_sized("operator delete", block, size);
+    else
+        delete_aligned(block, alignment);
 }
 
 REPLACEABLE void delete_array_aligned_sized(void *block, size_t size, size_t alignment)
 {
-    check_size(block, size);
-    delete_array_aligned(block, alignment);
+    if (likely(heap.has_own_forms))
+        heap_free_sized("operator delete", block, size);
+    else
+        delete_array_aligned(block, alignment);
 }
 
 REPLACEABLE void delete_nothrow(void *block, const void *tag)

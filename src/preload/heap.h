@@ -33,8 +33,9 @@
 /* Of a name that programs call. */
 #define EXPORT __attribute__((visibility("default")))
 
-/* The library's own malloc, whatever the program calls by that name. */
+/* The library's own malloc and free, whatever the program calls by these names. */
 extern void *malloc_here(size_t size) __attribute__((visibility("hidden")));
+extern void free_here(void *block) __attribute__((visibility("hidden")));
 
 #define SHARD_LIMIT 16
 #define WINDOWS     256
@@ -95,7 +96,8 @@ struct heap {
     struct shard shards[SHARD_LIMIT];
     struct large large; /* by offsets in the arena */
     struct guards guards;
-    bool has_sites; /* the call sites are wanted, by the recorder or for guards */
+    bool has_own_forms; /* of C++'s new and delete: the program has replaced none */
+    bool has_sites;     /* the call sites are wanted, by the recorder or for guards */
 };
 
 extern struct heap heap __attribute__((visibility("hidden")));
@@ -317,6 +319,9 @@ bool heap_has_room(const struct range *range, size_t size);
  * to be made for a request of `size` bytes and could not serve that. */
 bool heap_is_ready(struct shard *shard, size_t size);
 
+/* cxx.c: which forms of C++'s new and delete the program has replaced; once the loader is done. */
+void heap_start_cxx(void);
+
 /* threads.c: prepares thread homes and fork; called once libc can. */
 void heap_start_threads(void);
 
@@ -359,8 +364,22 @@ void misuse_take_locks(struct locks locks);
 /* After a line about something wrong. */
 void misuse_end_or_go_on(void);
 
-/* Tells if a live block has another size than the caller says. */
+/* Tells if a live block has another size than the caller says: with guards than was asked for, else
+ * than that makes in granules. */
 void heap_check_size(const char *call, const void *block, size_t size);
+
+/* Whether a block of that size can be one that `asked` bytes were asked for, without guards. */
+static inline bool heap_is_size_of(size_t block_size, size_t asked)
+{
+    size_t mask = heap.options.granule - 1;
+    return block_size == ((asked + !asked + mask) & ~mask);
+}
+
+/* The caller has said another size than that of the block. */
+void heap_report_size(const char *call, const void *block, size_t size, size_t block_size);
+
+/* Frees a block that is said to have a size; tells if it has another. */
+void heap_free_sized(const char *call, void *block, size_t size);
 
 /* FFALLOC_CHECK: counts a call, and verifies the shard's invariants if it is one of the Nth. */
 void heap_check(struct shard *shard);

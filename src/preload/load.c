@@ -45,6 +45,7 @@ __attribute__((constructor)) static void start(void)
     if (heap.options.is_passed_through)
         return;
     heap_start_threads();
+    heap_start_cxx();
     heap_start_asan();
     if (heap.options.verbosity > 0)
         tell_start();

@@ -122,12 +122,11 @@ void heap_check(struct shard *shard)
     misuse_take_locks(locks);
 }
 
-/* With guards a block has the size that was asked for, else a multiple of the granule. */
-static bool is_size_of(const struct ffalloc_block *block, size_t size)
+void heap_report_size(const char *call, const void *block, size_t size, size_t block_size)
 {
-    size_t mask = heap.options.granule - 1;
-    return heap.guards.has_guards ? block->size == size
-                                  : block->size == ((size + !size + mask) & ~mask);
+    heap_message("%s of %p with a size of %zu bytes, which is a block of %zu bytes", call, block,
+                 size, block_size);
+    misuse_end_or_go_on();
 }
 
 void heap_check_size(const char *call, const void *block, size_t size)
@@ -140,11 +139,9 @@ void heap_check_size(const char *call, const void *block, size_t size)
     bool is_block = ffalloc_find(shard->pool, block, &found) && found.is_used &&
                     found.address == block && !guards_read(&found);
     heap_unlock(shard);
-    if (!is_block || is_size_of(&found, size))
-        return;
-    heap_message("%s of %p with a size of %zu bytes, which is a block of %zu bytes", call, block,
-                 size, found.size);
-    misuse_end_or_go_on();
+    if (is_block &&
+        !(heap.guards.has_guards ? found.size == size : heap_is_size_of(found.size, size)))
+        heap_report_size(call, block, size, found.size);
 }
 
 /* A block that waits in the quarantine is freed memory. */

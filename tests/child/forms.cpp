@@ -2,7 +2,8 @@
 // Every form of operator new and delete, by the standard's rules. The same program runs with glibc
 // and libstdc++ alone, so that a rule written down wrongly here fails there.
 //
-//   forms all | failing | handled | wrong-size | wrong-free-sized
+//   forms all | failing | handled
+//   forms wrong-HOW | near-HOW     a size told back is wrong by 100, or by 1; HOW: see free_wrongly
 //
 // With FORMS_REPLACED the program has two forms of its own, which the others must rest on.
 // No handler is called there.
@@ -14,6 +15,7 @@
 #include <exception>
 #include <malloc.h>
 #include <new>
+#include <thread>
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -23,7 +25,10 @@
         }                                                                                          \
     } while (0)
 
-extern "C" __attribute__((weak)) void free_sized(void *block, std::size_t size); // C23's
+extern "C" { // C23's
+__attribute__((weak)) void free_sized(void *block, std::size_t size);
+__attribute__((weak)) void free_aligned_sized(void *block, std::size_t alignment, std::size_t size);
+}
 
 using std::align_val_t;
 using std::nothrow;
@@ -157,6 +162,23 @@ static void handled_forms()
 }
 #endif
 
+// Tells another size than was asked for, to the function that is named.
+static void free_wrongly(const char *how, size_t told)
+{
+    if (std::strcmp(how, "size") == 0)
+        operator delete(operator new(size), told);
+    if (std::strcmp(how, "array-size") == 0)
+        operator delete[](operator new[](size), told);
+    if (std::strcmp(how, "aligned-size") == 0)
+        operator delete(operator new(size, align_val_t(64)), told, align_val_t(64));
+    if (std::strcmp(how, "free-sized") == 0 && free_sized)
+        free_sized(std::malloc(size), told);
+    if (std::strcmp(how, "free-aligned-sized") == 0 && free_aligned_sized)
+        free_aligned_sized(std::aligned_alloc(64, size), 64, told);
+    if (std::strcmp(how, "in-thread") == 0)
+        std::thread([told] { operator delete(operator new(size), told); }).join();
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && std::strcmp(argv[1], "all") == 0)
@@ -167,9 +189,9 @@ int main(int argc, char **argv)
     if (argc > 1 && std::strcmp(argv[1], "handled") == 0)
         handled_forms();
 #endif
-    if (argc > 1 && std::strcmp(argv[1], "wrong-size") == 0)
-        operator delete(operator new(size), size + 100);
-    if (argc > 1 && std::strcmp(argv[1], "wrong-free-sized") == 0 && free_sized)
-        free_sized(std::malloc(size), size + 100);
+    if (argc > 1 && std::strncmp(argv[1], "wrong-", 6) == 0)
+        free_wrongly(argv[1] + 6, size + 100);
+    if (argc > 1 && std::strncmp(argv[1], "near-", 5) == 0)
+        free_wrongly(argv[1] + 5, size + 1);
     std::puts("end");
 }
