@@ -79,7 +79,7 @@ extern "C" {
     fn ffalloc_aligned_alloc(pool: *mut Pool, alignment: usize, size: usize) -> *mut c_void;
     fn ffalloc_realloc(pool: *mut Pool, block: *mut c_void, size: usize) -> *mut c_void;
     fn ffalloc_resize(pool: *mut Pool, block: *mut c_void, size: usize) -> bool;
-    fn ffalloc_free(pool: *mut Pool, block: *mut c_void);
+    fn ffalloc_release(pool: *mut Pool, block: *mut c_void) -> usize;
     fn ffalloc_stats(pool: *const Pool, stats: *mut Stats);
     fn ffalloc_check(pool: *const Pool, fault: *mut c_void) -> bool;
     fn ffalloc_pool_size_for(granules: usize, granule: usize) -> usize;
@@ -223,11 +223,33 @@ unsafe fn alloc(heap: &impl Pooled, layout: Layout) -> *mut u8 {
     })
 }
 
-unsafe fn dealloc(heap: &impl Pooled, block: *mut u8) {
+unsafe fn dealloc(heap: &impl Pooled, block: *mut u8, layout: Layout) {
+    let mut size = 0;
     heap.with(|pool| {
-        ffalloc_free(pool, block.cast());
+        size = ffalloc_release(pool, block.cast());
         ptr::null_mut()
     });
+    if cfg!(debug_assertions) && size != rounded(layout.size()) {
+        wrong_layout(size, layout.size());
+    }
+}
+
+/// The bytes that a request of `size` bytes takes.
+fn rounded(size: usize) -> usize {
+    (size + usize::from(size == 0) + GRANULE - 1) & !(GRANULE - 1)
+}
+
+/// Panics twice, and so aborts: an allocator must not unwind.
+#[cold]
+fn wrong_layout(size: usize, told: usize) -> ! {
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            panic!("an allocator must not unwind");
+        }
+    }
+    let _abort = Abort;
+    panic!("dealloc with a layout of {told} bytes: the block has {size}, or is none");
 }
 
 unsafe fn alloc_zeroed(heap: &impl Pooled, layout: Layout) -> *mut u8 {
@@ -259,7 +281,7 @@ unsafe fn realloc(heap: &impl Pooled, block: *mut u8, layout: Layout, new_size: 
     let moved = alloc(heap, Layout::from_size_align_unchecked(new_size, layout.align()));
     if !moved.is_null() {
         ptr::copy_nonoverlapping(block, moved, layout.size().min(new_size));
-        dealloc(heap, block);
+        dealloc(heap, block, layout);
     }
     moved
 }
@@ -274,8 +296,8 @@ macro_rules! global_alloc {
                 alloc(self, layout)
             }
 
-            unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
-                dealloc(self, block)
+            unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+                dealloc(self, block, layout)
             }
 
             unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {

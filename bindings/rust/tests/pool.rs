@@ -3,12 +3,15 @@
 
 use ffalloc::{pool_size_for, FfAlloc, FfAllocIn, GRANULE};
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// A pool of so many granules ("units"), in memory of its own.
 struct Units {
     heap: FfAllocIn,
     _memory: Vec<u128>,
     base: usize,
+    sizes: RefCell<BTreeMap<usize, usize>>, // in units, of blocks by where they begin
 }
 
 impl Units {
@@ -19,7 +22,7 @@ impl Units {
         assert!(unsafe { heap.init(memory.as_mut_ptr().cast(), size) });
         assert_eq!(heap.stats().usable_size, units * GRANULE);
         let base = memory.as_ptr() as usize + size - units * GRANULE;
-        Units { heap, _memory: memory, base }
+        Units { heap, _memory: memory, base, sizes: RefCell::default() }
     }
 
     fn layout(units: usize) -> Layout {
@@ -30,15 +33,17 @@ impl Units {
     fn alloc(&self, units: usize) -> Option<usize> {
         let block = unsafe { self.heap.alloc(Self::layout(units)) } as usize;
         if block == 0 {
-            None
-        } else {
-            Some((block - self.base) / GRANULE)
+            return None;
         }
+        let unit = (block - self.base) / GRANULE;
+        self.sizes.borrow_mut().insert(unit, units);
+        Some(unit)
     }
 
     fn free(&self, unit: usize) {
         let block = (self.base + unit * GRANULE) as *mut u8;
-        unsafe { self.heap.dealloc(block, Self::layout(1)) }
+        let units = self.sizes.borrow_mut().remove(&unit).unwrap();
+        unsafe { self.heap.dealloc(block, Self::layout(units)) }
         assert!(self.heap.is_sound());
     }
 }
