@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 
 import test_programs
-from support import BUILD, CHILDREN, TestCase, need, run
+from support import BUILD, CHILDREN, SOURCE, TestCase, need, run
 
 FAULT = CHILDREN / "fault"
 MISUSED = CHILDREN / "misused"
@@ -156,6 +156,25 @@ class Programs(TestCase):
                 process = run([compiler, "-O2", "-o", f"{folder}/hello", source], **variables)
                 self.assert_ends_well(process)
                 self.assertEqual(process.stderr, "")
+
+
+class Firmware(TestCase):
+    """What src/guard/guarded.c needs."""
+
+    FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-std=c11", "-Os", "-ffreestanding", "-fno-builtin")
+
+    def test_it_is_small_and_needs_nothing_but_the_core(self):
+        compiler, size, names = (need(f"arm-none-eabi-{name}") for name in ("gcc", "size", "nm"))
+        with tempfile.TemporaryDirectory() as folder:
+            program = f"{folder}/guarded.o"
+            source = SOURCE / "src/guard/guarded.c"
+            self.assert_ends_well(run([compiler, *self.FLAGS, "-I", SOURCE / "include", "-c", source, "-o", program],
+                                      preload=None))
+            text, data, bss = map(int, run([size, program], preload=None).stdout.splitlines()[1].split()[:3])
+            self.assertLessEqual(text, 600)
+            self.assertEqual((data, bss), (4, 0))
+            needed = run([names, "-u", program], preload=None).stdout.split()[1::2]
+            self.assertEqual([name for name in needed if not name.startswith("ffalloc_")], ["memcpy", "memset"])
 
 
 class Report(TestCase):

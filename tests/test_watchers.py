@@ -203,6 +203,26 @@ class Arena(TestCase):
             process = run([CHILDREN / "fault-arena", fault], preload=None)
             self.assertLess(process.returncode, 0, fault)
 
+    def test_guards_tell_what_lies_beyond_a_block(self):
+        for fault, size in (("overflow", 61), ("overflow-even", 64), ("realloc-shrunk", 40), ("underflow", 0)):
+            with self.subTest(fault):
+                process = run([CHILDREN / "fault-arena-guarded", fault], preload=None)
+                self.assert_ends_well(process)
+                self.assertRegex(process.stderr, rf"^arena: written beyond {size} bytes at 0x\w+\n$")
+        for fault in ("none", "realloc-good"):
+            process = run([CHILDREN / "fault-arena-guarded", fault], preload=None)
+            self.assert_ends_well(process)
+            self.assertEqual(process.stderr, "")
+
+    def test_a_wrong_size_is_told(self):
+        for program, fault, line in (
+                ("fault-arena-guarded", "wrong-size", r"arena: error 4 at 0x\w+\n"), ("fault-arena-reporting", "wrong-size", ""),
+                ("fault-arena-reporting", "larger-size", r"arena: error 4 at 0x\w+\n")):
+            with self.subTest(program, fault=fault):
+                process = run([CHILDREN / program, fault], preload=None)
+                self.assert_ends_well(process)
+                self.assertRegex(process.stderr, f"^{line}$")
+
     def test_the_hook_is_told(self):
         process = run([CHILDREN / "fault-arena-reporting", "double-free"], preload=None)
         self.assert_ends_well(process)

@@ -13,6 +13,9 @@
  * an errno (glibc, musl, newlib, picolibc), a failed request sets it to ENOMEM. One thread, or
  * the lock hooks below.
  *
+ * Compiled with -DFFALLOC_ARENA_GUARD=1, and src/guard/guarded.c beside it, there are guards behind
+ * the blocks (guarded.h).
+ *
  * In a program compiled with AddressSanitizer, choose the size with FFALLOC_ARENA, or link with
  * -Wl,-u,ffalloc_arena_pool: otherwise the linker may take AddressSanitizer's malloc.
  */
@@ -48,8 +51,10 @@ struct ffalloc_pool *ffalloc_arena_pool(void);
 void ffalloc_arena_lock(void);
 void ffalloc_arena_unlock(void);
 
-/* Called about a wrong pointer, the lock being held; if it returns, the call does nothing. The
- * library's own traps. */
+/* Called about a wrong pointer, or about free_sized or free_aligned_sized with a size that is not
+ * the block's (with guards than what was asked for; without one that is larger), the lock being
+ * held; if it returns, the call does nothing
+ * more. The library's own traps. */
 void ffalloc_arena_on_error(const void *address, enum ffalloc_error kind);
 
 /* Called when a request cannot be served, the lock being held. The library's own does nothing. */

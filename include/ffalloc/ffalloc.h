@@ -32,10 +32,11 @@ enum ffalloc_error {
     FFALLOC_DOUBLE_FREE,     /* the address lies in a hole: it was freed before */
     FFALLOC_NOT_A_BLOCK,     /* the address lies inside a live block, not at its start */
     FFALLOC_FOREIGN_POINTER, /* the address is not in this pool */
-    FFALLOC_DAMAGED          /* the pool's own metadata contradicts itself: it was overwritten. The
+    FFALLOC_DAMAGED,         /* the pool's own metadata contradicts itself: it was overwritten. The
                                 call that sees it is refused. Behind the header, at the start of a
                                 pool, whatever is overwritten leads no call out of the pool's memory
                                 and none on for ever, but blocks may overlap from then on */
+    FFALLOC_WRONG_SIZE       /* only of the arena (arena.h): a size told back is not the block's */
 };
 
 /*

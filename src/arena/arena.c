@@ -2,6 +2,7 @@
 /* The arena's pool: made at the first call, watched if somebody watches, with its weak hooks. */
 #include "watchers.h"
 #include "describe.h"
+#include "served.h"
 
 struct watchers ffalloc_arena_watchers;
 
@@ -59,6 +60,8 @@ struct ffalloc_pool *ffalloc_arena_pool(void)
     struct ffalloc_config config = {
         .is_zeroed = true, .on_error = on_error, .on_out_of_memory = on_out_of_memory};
     pool = ffalloc_init_with(ffalloc_arena_memory, ffalloc_arena_size, &config);
+    if (pool && !serve_start(pool))
+        pool = NULL;
     ffalloc_arena_watchers.valgrind = pool && RUNNING_ON_VALGRIND;
     if (pool)
         forbid_blocks(ffalloc_arena_watchers);

@@ -2,6 +2,7 @@
 /* malloc and its family over the arena: C's and POSIX's rules for arguments and errno. */
 #include <stdint.h>
 
+#include "served.h"
 #include "watchers.h"
 
 /* Linux's numbers, which glibc, musl, newlib and picolibc share. */
@@ -55,13 +56,27 @@ static size_t total_of(size_t count, size_t size)
     return __builtin_mul_overflow(count, size, &total) ? SIZE_MAX : total;
 }
 
+/* Around every call. What lies between blocks is ours to read and write. */
+static void enter(void)
+{
+    ffalloc_arena_lock();
+    annotate_enter(ffalloc_arena_watchers);
+}
+
+static void leave(void)
+{
+    annotate_leave(ffalloc_arena_watchers);
+    ffalloc_arena_unlock();
+}
+
 /* A block at any alignment up to the granule if `alignment` is 1; NULL if there is none. */
 static void *place(size_t alignment, size_t size)
 {
     ffalloc_arena_lock();
     struct ffalloc_pool *pool = ffalloc_arena_pool();
-    void *block = pool ? ffalloc_aligned_alloc(pool, alignment, size) : NULL;
-    ffalloc_arena_unlock();
+    annotate_enter(ffalloc_arena_watchers);
+    void *block = pool ? serve_aligned_alloc(pool, alignment, size) : NULL;
+    leave();
     return block;
 }
 
@@ -74,36 +89,49 @@ __attribute__((always_inline)) static inline void *request(size_t alignment, siz
     return block;
 }
 
-static void give_back(void *block)
+/* Returns its size, 0 if it was no block. */
+static size_t give_back(void *block)
 {
-    ffalloc_arena_lock();
-    size_t size = ffalloc_release(ffalloc_arena_pool(), block);
+    enter();
+    size_t size = serve_release(ffalloc_arena_pool(), block);
     if (ffalloc_arena_watchers.asan && size > 0)
         annotate_forbid(ffalloc_arena_watchers, block, size);
-    ffalloc_arena_unlock();
+    leave();
+    return size;
 }
 
-__attribute__((always_inline)) static inline void release(void *block)
+__attribute__((always_inline)) static inline size_t release(void *block)
 {
     if (!block)
-        return;
+        return 0;
     annotate_free(ffalloc_arena_watchers, block);
-    give_back(block);
+    return give_back(block);
+}
+
+/* A size above 0 was told of a block; it is freed all the same. */
+__attribute__((always_inline)) static inline void release_sized(void *block, size_t size)
+{
+    size_t freed_size = release(block);
+    if (freed_size == 0 || served_with(freed_size, size))
+        return;
+    ffalloc_arena_lock();
+    ffalloc_arena_on_error(block, FFALLOC_WRONG_SIZE);
+    ffalloc_arena_unlock();
 }
 
 static size_t usable_size(void *block)
 {
-    ffalloc_arena_lock();
-    size_t size = ffalloc_usable_size(ffalloc_arena_pool(), block);
-    ffalloc_arena_unlock();
+    enter();
+    size_t size = serve_usable_size(ffalloc_arena_pool(), block);
+    leave();
     return size;
 }
 
 static bool resize(void *block, size_t size)
 {
-    ffalloc_arena_lock();
-    bool is_done = ffalloc_resize(ffalloc_arena_pool(), block, size);
-    ffalloc_arena_unlock();
+    enter();
+    bool is_done = serve_resize(ffalloc_arena_pool(), block, size);
+    leave();
     return is_done;
 }
 
@@ -207,13 +235,11 @@ void cfree(void *block)
 
 void free_sized(void *block, size_t size)
 {
-    (void)size;
-    release(block);
+    release_sized(block, size);
 }
 
 void free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     (void)alignment;
-    (void)size;
-    release(block);
+    release_sized(block, size);
 }

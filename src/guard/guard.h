@@ -14,10 +14,11 @@
  * The guard begins at the first byte that was not asked for, whatever its remainder of the granule.
  * Its pattern follows from a secret and each byte's address: a copy of one guard is none elsewhere.
  * No byte of it is below 128, so that text, the end of a string and small numbers are always seen.
- * The word at its end is the slack and whether the block waits in a quarantine, under a mask made
- * of the secret, the word's address and the site: the size that was asked for is told by the block
- * itself, and a word or site that was overwritten is no size that can be, but by a chance of one in
- * 2^27 with 32 bits and 2^59 with 64. The site is where the block was asked for; firmware has none.
+ * The word at its end is the slack and whether the block waits in a quarantine, multiplied, so that
+ * no bit of it can be changed alone, under a mask made of the secret, the word's address and the
+ * site. So the block itself tells the size that was asked for, and an end that was overwritten
+ * tells none that can be, but by a chance of one in 2^59, and in firmware with 32 bits 2^19. The
+ * site is where the block was asked for; firmware has none.
  *
  * What must hold, for each pool of a guarded heap:
  *   1. Behind each block lies its guard.
@@ -67,12 +68,14 @@ static inline unsigned char guard_byte(uintptr_t secret, uintptr_t address)
     return (unsigned char)((uint32_t)(address ^ secret) * 0x9e3779b1u >> 24 | 0x80);
 }
 
+/* 2^64 over the golden ratio, and what undoes a multiplication by it. */
+#define GUARD_FACTOR  ((uintptr_t)0x9e3779b97f4a7c15u)
+#define GUARD_INVERSE ((uintptr_t)0xf1de83e19937733du)
+
 static inline uintptr_t guard_mask(uintptr_t secret, uintptr_t address, uintptr_t site)
 {
-    const uintptr_t odd = (uintptr_t)0x9e3779b97f4a7c15u;
-    uintptr_t mask = (secret ^ address) * odd;
-    mask = (mask ^ mask >> (4 * GUARD_WORD - 3) ^ site) * odd;
-    return mask ^ mask >> (4 * GUARD_WORD - 3);
+    uintptr_t mask = (secret ^ address) * GUARD_FACTOR;
+    return (mask ^ mask >> (4 * GUARD_WORD - 3) ^ site) * GUARD_FACTOR;
 }
 
 /* What to ask of the core for a block of `asked` bytes. No block has more than SIZE_MAX / 2. */
@@ -102,7 +105,8 @@ static inline uintptr_t guard_word_for(const struct guard *guard, unsigned char 
                                        size_t usable, size_t asked, uintptr_t site, bool is_waiting)
 {
     uintptr_t address = (uintptr_t)guard_word(block, usable);
-    return ((usable - asked) << 1 | is_waiting) ^ guard_mask(guard->secret, address, site);
+    uintptr_t plain = (usable - asked) << 1 | is_waiting;
+    return plain * GUARD_FACTOR ^ guard_mask(guard->secret, address, site);
 }
 
 /* Writes the end of a guard. */
@@ -137,7 +141,7 @@ static inline struct guard_end guard_read(const struct guard *guard, unsigned ch
 {
     uintptr_t *word = guard_word(block, usable);
     uintptr_t site = guard_site(guard, block, usable);
-    uintptr_t plain = *word ^ guard_mask(guard->secret, (uintptr_t)word, site);
+    uintptr_t plain = (*word ^ guard_mask(guard->secret, (uintptr_t)word, site)) * GUARD_INVERSE;
     size_t slack = plain >> 1;
     if (slack - guard->size >= guard->granule || slack > usable)
         return (struct guard_end){.asked = SIZE_MAX};

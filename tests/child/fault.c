@@ -23,6 +23,7 @@ struct node {
 
 /* Faults go through these, so that the compiler neither warns nor optimises. */
 static void (*volatile release)(void *address) = free;
+__attribute__((weak)) void free_sized(void *address, size_t size); /* C23's */
 static void *(*volatile resize)(void *address, size_t size) = realloc;
 static size_t (*volatile usable)(void *address) = malloc_usable_size;
 static volatile char sink;
@@ -181,6 +182,19 @@ static void realloc_interior(void)
     sink = resize(block + 32, 100) != NULL;
 }
 
+/* Larger by less than a granule. */
+static void wrong_size(void)
+{
+    free_sized(odd, 62);
+    odd = NULL;
+}
+
+static void larger_size(void)
+{
+    free_sized(odd, 100);
+    odd = NULL;
+}
+
 static void usable_size_freed(void)
 {
     char *stale = block;
@@ -233,6 +247,8 @@ static const struct {
     {"behind-pool-free", behind_pool_free},
     {"realloc-freed", realloc_freed},
     {"realloc-interior", realloc_interior},
+    {"wrong-size", wrong_size},
+    {"larger-size", larger_size},
     {"usable-size-freed", usable_size_freed},
     {"realloc-good", realloc_good},
     {"realloc-shrunk", realloc_shrunk},
