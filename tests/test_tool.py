@@ -63,6 +63,29 @@ class Size(ToolCase):
             size = self.object("size", "--json", "--target=32", trace)
             self.assertIn(f"{size['min_pool']}", seen.split(), trace.name)
 
+    GUARDED = ("mawk", 'BEGIN { for (i = 0; i < 500; i++) a["k" i] = i * i; for (k in a) text = text a[k] " " }')
+
+    def test_a_guarded_run_is_sized_without_guards(self):
+        plain = self.tool("size", self.record(*self.GUARDED, LC_ALL="C")).stdout
+        switches = {"FFALLOC_GUARD": "1", "FFALLOC_QUARANTINE": "1M"}
+        self.assertEqual(self.tool("size", self.record(*self.GUARDED, LC_ALL="C", **switches)).stdout, plain)
+
+    def test_with_guards_it_is_exact(self):
+        trace = self.record(*self.GUARDED, LC_ALL="C")
+        plain = self.object("size", "--json", trace)
+        for guard in (24, 64):
+            size = self.object("size", "--json", f"--guard={guard}", trace)
+            self.assertEqual((plain["guard"], size["guard"]), (0, guard))
+            pool = size["min_pool"]
+            self.assertGreater(pool, plain["min_pool"])
+            for less, status in ((0, 0), (1, 2)):
+                self.tool("run", f"--guard={guard}", f"--pool={pool - less}", "--", *self.GUARDED, LC_ALL="C",
+                          status=status)
+        self.assertIn("granule 8, guards of 8 bytes\n", self.tool("size", "--target=32", "--guard", trace).stdout)
+        self.assertIn("rounding and guards", self.tool("size", "--guard", trace).stdout)
+        for bad in ("7", "65537", "many"):
+            self.assert_one_line(self.tool("size", f"--guard={bad}", trace, status=2), "--guard: ")
+
     def test_exact_for_real_programs(self):
         programs = (
             ("mawk", "BEGIN { for (i = 0; i < 9000; i++) a[\"k\" i] = i; print length(a) }"),

@@ -23,7 +23,7 @@
  * What must hold, for each pool of a guarded heap:
  *   1. Behind each block lies its guard.
  *   2. Before each block lies the guard of its left neighbour, or a hole. Before the first one lies
- *      the guard of a block of 0 bytes, placed first, so that a variable before the pool and an
+ *      the guard of a block of 1 byte, placed first, so that a variable before the pool and an
  *      underflow of the first block are seen, too.
  *   3. Where freed memory is filled, each byte of a hole below the high-water mark is the fill.
  * So an overflow is told by the block's own guard, an underflow by that of the left neighbour or by

@@ -72,10 +72,10 @@ static void seal(unsigned char *block, size_t size)
 void guards_start_pool(struct shard *shard)
 {
     unsigned char *front = heap.guards.has_guards
-                               ? ffalloc_malloc(shard->pool, guard_gross(&heap.guards.guard, 0))
+                               ? ffalloc_malloc(shard->pool, guard_gross(&heap.guards.guard, 1))
                                : NULL;
     if (front)
-        seal(front, 0);
+        seal(front, 1);
 }
 
 static void tell(struct shard *shard, struct damage *damage, const char *found_by)

@@ -71,7 +71,7 @@ static void take_reasons(struct reasons *reasons, const struct arguments *argume
     struct sizing *sizing = &reasons->sizing;
     unsigned target = sizing_target(arguments->target);
     sizing_take(sizing, arguments->path, arguments->path,
-                sizing_granule(arguments->granule, target), target);
+                sizing_granule(arguments->granule, target), target, 0);
     if (sizing->replay.at_mark.event == 0)
         die(STATUS_FAILED, "%s: no request in it was served", arguments->path);
     life_load(&reasons->life, sizing->trace);

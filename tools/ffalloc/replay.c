@@ -70,6 +70,17 @@ bool replay_open(struct replay *replay, uint64_t size, size_t granule)
     return true;
 }
 
+bool replay_open_guarded(struct replay *replay, uint64_t size, size_t granule, size_t guard_size)
+{
+    if (!replay_open(replay, size, granule))
+        return false;
+    replay->guard_size = guard_size;
+    if (guard_size == 0 || ffalloc_malloc(replay->pool, (size_t)replay_gross(replay, 0)))
+        return true;
+    replay_close(replay);
+    return false;
+}
+
 void replay_close(struct replay *replay)
 {
     munmap(replay->memory, replay->memory_size);
@@ -94,7 +105,7 @@ static void *place(struct replay *replay, const struct trace_event *event,
 {
     if (event->size > SIZE_MAX / 2)
         return NULL;
-    size_t size = (size_t)event->size;
+    size_t size = (size_t)replay_gross(replay, event->size);
     if (event->op == TRACE_REALLOC)
         return reallocate(replay, block->address, size);
     if (event->log2align > 0)
@@ -108,7 +119,7 @@ static void forget(struct replay *replay, struct replay_block *block)
         return;
     if (!block->is_nobodys) {
         replay->payload -= block->size;
-        replay->rounded -= replay_rounded(block->size, replay->granule);
+        replay->rounded -= replay_rounded(replay_gross(replay, block->size), replay->granule);
     }
     block->address = NULL;
 }
@@ -152,7 +163,7 @@ bool replay_event(struct replay *replay, const struct trace_event *event, uint64
     replay->hash = hash_add(replay->hash, offset >> replay->granule_log2);
     forget(replay, block);
     *block = (struct replay_block){address, event->size, event->thread == TRACE_NOBODY};
-    uint64_t rounded = replay_rounded(event->size, replay->granule);
+    uint64_t rounded = replay_rounded(replay_gross(replay, event->size), replay->granule);
     if (!block->is_nobodys) {
         replay->payload += event->size;
         replay->rounded += rounded;

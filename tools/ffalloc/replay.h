@@ -32,6 +32,7 @@ struct replay {
     size_t memory_size;
     size_t granule;
     unsigned granule_log2;
+    size_t guard_size;         /* bytes that each block has behind it (ffalloc/guarded.h) */
     struct replay_block *live; /* by id */
     size_t live_size;
     uint64_t hash;         /* hash.h */
@@ -52,6 +53,15 @@ struct replay {
 /* A pool in `size` bytes of memory, metadata included; 0: as much as can be had, at most
  * REPLAY_MOST. False if there is none of that size. */
 bool replay_open(struct replay *replay, uint64_t size, size_t granule);
+
+/* As that, of a pool whose blocks have guards of so many bytes, as has its start. */
+bool replay_open_guarded(struct replay *replay, uint64_t size, size_t granule, size_t guard_size);
+
+/* The bytes that a request of `size` asks the pool for. */
+static inline uint64_t replay_gross(const struct replay *replay, uint64_t size)
+{
+    return replay->guard_size ? size + (size == 0) + replay->guard_size : size;
+}
 
 /* Makes the call of an event, number `number` from 1. Returns whether it succeeded. */
 bool replay_event(struct replay *replay, const struct trace_event *event, uint64_t number);

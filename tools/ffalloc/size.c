@@ -9,6 +9,9 @@
 #include "parse.h"
 #include "sites.h"
 
+#define LEAST_GUARD   8 /* two words of 32 bits */
+#define LARGEST_GUARD 65536
+
 static const struct argp_option options[] = {
     {"granule", 'g', "BYTES", 0,
      "8 to 4096; default: as recorded, or 16; 8 with a target of 32 bits", 0},
@@ -17,6 +20,8 @@ static const struct argp_option options[] = {
     {"target", 't', "BITS", 0,
      "a device of 32 or 64 bits, or 32-small or 64-small with FFALLOC_SMALL; default: this machine",
      0},
+    {"guard", 'G', "BYTES", OPTION_ARG_OPTIONAL,
+     "with guards of so many bytes behind the blocks (ffalloc/guarded.h); default: two words", 0},
     {"runs", 'r', "N", 0,
      "record so many runs of a program, and print the least, the median and the largest pool: what "
      "threads need differs from run to run",
@@ -33,6 +38,18 @@ static double parse_margin(const char *text)
     if (end == text || *end || !(margin >= 0 && margin <= 1000))
         die(STATUS_USAGE, "--margin: '%s' is no percentage", text);
     return margin / 100;
+}
+
+/* SIZE_MAX: of the target's default, which is known when all options are. */
+static size_t parse_guard(const char *text)
+{
+    uint64_t size;
+    if (!text)
+        return SIZE_MAX;
+    if (!parse_whole(text, &size) || size < LEAST_GUARD || size > LARGEST_GUARD)
+        die(STATUS_USAGE, "--guard: '%s' is no number of bytes from %d to %d", text, LEAST_GUARD,
+            LARGEST_GUARD);
+    return (size_t)size;
 }
 
 static size_t parse_runs(const char *text)
@@ -58,6 +75,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case 't':
         arguments->target = parse_target_argument(text);
+        break;
+    case 'G':
+        arguments->guard_size = parse_guard(text);
         break;
     case 'r':
         arguments->run_count = parse_runs(text);
@@ -95,7 +115,8 @@ static const struct argp argp = {
 static bool report(const struct size_arguments *arguments, const char *path)
 {
     struct sizing sizing;
-    sizing_take(&sizing, path, path, size_granule(arguments), size_target(arguments));
+    sizing_take(&sizing, path, path, size_granule(arguments), size_target(arguments),
+                arguments->guard_size);
     size_print(&sizing, arguments);
     bool fits = size_judge(path, sizing.min_pool, sizing.failed_before, arguments);
     sizing_close(&sizing);
@@ -109,6 +130,8 @@ int command_size(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     if (arguments.word_count == 0)
         die(STATUS_USAGE, "size: no %s is named", arguments.run_count ? "program" : "trace");
+    if (arguments.guard_size == SIZE_MAX)
+        arguments.guard_size = size_word_bits(&arguments) / 4;
     bool fits = true;
     if (arguments.run_count)
         fits = size_runs(&arguments);

@@ -19,9 +19,10 @@ struct size_arguments {
     size_t word_count;
     size_t run_count; /* 0: traces are sized */
     size_t granule;
-    uint64_t fits;   /* bytes, 0: not asked */
-    double margin;   /* a part of the pool; below 0: not asked */
-    unsigned target; /* of ffalloc_target_pool_size_for; 0: this machine */
+    size_t guard_size; /* bytes; 0: no guards */
+    uint64_t fits;     /* bytes, 0: not asked */
+    double margin;     /* a part of the pool; below 0: not asked */
+    unsigned target;   /* of ffalloc_target_pool_size_for; 0: this machine */
     bool is_json;
 };
 

@@ -25,7 +25,7 @@ static const char *variables_text(const struct sizing *sizing,
     static const char *const devices[] = {":cortex-m", ":cortex-m-small"};
     bool is_device = size_word_bits(arguments) == 32;
     size_t granule = sizing->replay.granule;
-    if (!is_device && size_is_small(arguments))
+    if ((!is_device && size_is_small(arguments)) || arguments->guard_size)
         return "";
     int length = snprintf(text, sizeof text, ": FFALLOC_POOL=%" PRIu64 "%s", sizing->min_pool,
                           is_device ? devices[size_is_small(arguments)] : "");
@@ -99,16 +99,20 @@ static void print_text(const struct sizing *sizing, const struct size_arguments 
     uint64_t holes = sizing->min_usable - replay->at_mark.rounded;
     if (arguments->word_count > 1)
         printf("%s\n", printable(sizing->trace->path));
-    printf("events         %" PRIu64 ", granule %zu\n", sizing->event_count, replay->granule);
+    printf("events         %" PRIu64 ", granule %zu", sizing->event_count, replay->granule);
+    if (arguments->guard_size)
+        printf(", guards of %zu bytes", arguments->guard_size);
+    printf("\n");
     print_doubts(sizing);
     printf("payload peak   %" PRIu64 " bytes (event %" PRIu64 ")\n", replay->payload_peak,
            replay->payload_peak_event);
     printf("minimum pool   %" PRIu64 " bytes (%s)%s%s\n", sizing->min_pool,
            person(sizing->min_pool), size_target_text(arguments),
            variables_text(sizing, arguments));
-    printf("             = %" PRIu64 " payload + %" PRIu64 " rounding + %" PRIu64
+    printf("             = %" PRIu64 " payload + %" PRIu64 " rounding%s + %" PRIu64
            " holes + %" PRIu64 " metadata\n",
-           payload, rounding, holes, sizing->min_pool - sizing->min_usable);
+           payload, rounding, arguments->guard_size ? " and guards" : "", holes,
+           sizing->min_pool - sizing->min_usable);
     if (replay->at_mark.event)
         printf("set by         %s, event %" PRIu64 "%s%s\n", call_text(&replay->at_mark.asked),
                replay->at_mark.event, *site ? ", at " : "", site);
@@ -128,6 +132,7 @@ static void print_json(const struct sizing *sizing, const struct size_arguments 
     json_add(object, "granule", replay->granule);
     json_add(object, "target_bits", size_word_bits(arguments));
     cJSON_AddBoolToObject(object, "target_small", size_is_small(arguments));
+    json_add(object, "guard", arguments->guard_size);
     json_add(object, "min_usable", sizing->min_usable);
     json_add(object, "min_pool", sizing->min_pool);
     json_add(object, "mark_pool", sizing->mark_pool);

@@ -28,7 +28,8 @@ static void take_runs(struct runs *runs, const struct size_arguments *arguments)
     for (size_t i = 0; i < arguments->run_count; i++) {
         struct sizing sizing;
         char *path = record_temporarily(arguments->words);
-        sizing_take(&sizing, path, program, size_granule(arguments), size_target(arguments));
+        sizing_take(&sizing, path, program, size_granule(arguments), size_target(arguments),
+                    arguments->guard_size);
         record_remove(path);
         runs->pools[i] = sizing.min_pool;
         runs->granule = sizing.replay.granule;

@@ -47,7 +47,7 @@ static uint64_t mark_within(struct sizing *sizing, uint64_t usable)
     struct replay replay;
     size_t granule = sizing->replay.granule;
     size_t pool = ffalloc_pool_size_for((size_t)(usable / granule), granule);
-    if (!pool || !replay_open(&replay, pool, granule))
+    if (!pool || !replay_open_guarded(&replay, pool, granule, sizing->replay.guard_size))
         return 0;
     if (!trace_rewind(sizing->trace))
         need_valid(sizing->trace);
@@ -119,14 +119,14 @@ static void note_event(struct sizing *sizing, const struct trace_event *event, u
         sizing->largest_log2 = event->log2align;
 }
 
-static void take_first(struct sizing *sizing, size_t granule, unsigned target)
+static void take_first(struct sizing *sizing, size_t granule, unsigned target, size_t guard_size)
 {
     struct trace_event event;
     struct trace *trace = sizing->trace;
     struct replay *replay = &sizing->replay;
     bool has_event = trace_next(trace, &event); /* by then what was recorded is known */
     need_valid(trace);
-    replay_open(replay, 0, granule ? granule : replay_granule(trace, 0));
+    replay_open_guarded(replay, 0, granule ? granule : replay_granule(trace, 0), guard_size);
     for (; has_event; has_event = trace_next(trace, &event)) {
         note_event(sizing, &event, target);
         if (!replay_event(replay, &event, trace->event_count))
@@ -160,11 +160,11 @@ void sizing_settle(struct sizing *sizing, unsigned target)
 }
 
 void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
-                 unsigned target)
+                 unsigned target, size_t guard_size)
 {
     *sizing = (struct sizing){.trace = trace_open(path)};
     sizing->trace->path = name;
-    take_first(sizing, granule, target);
+    take_first(sizing, granule, target, guard_size);
     sizing_settle(sizing, target);
 }
 

@@ -36,10 +36,10 @@ struct sizing {
 unsigned parse_target_argument(const char *text);
 
 /* Sizes the trace at `path`, which messages call `name`. The granule: 0 for the trace's own; the
- * target is that of ffalloc_target_pool_size_for. Ends with a line if the trace is not valid, or
- * no pool of that target is large enough. */
+ * target is that of ffalloc_target_pool_size_for; guards have so many bytes, 0: there are none.
+ * Ends with a line if the trace is not valid, or no pool of that target is large enough. */
 void sizing_take(struct sizing *sizing, const char *path, const char *name, size_t granule,
-                 unsigned target);
+                 unsigned target, size_t guard_size);
 
 /* The second half of that: from a replay in a pool without end, the trace and its largest alignment
  * to the least pool, by more replays where that takes any. */
