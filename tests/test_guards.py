@@ -91,7 +91,7 @@ class Lines(TestCase):
 class Campaign(TestCase):
     """Each kind of misuse at random places."""
 
-    TRIALS = 12
+    TRIALS = 6
 
     def outcomes(self, kind, variables):
         """How many of the trials were caught, and how many harmed another block."""
