@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Traces of programs that go on: snapshots, and one after the other."""
+"""Traces of programs that go on: snapshots, one after the other, of processes that ran before."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-from support import BUILD, environment
+from support import BUILD, SOURCE, environment, need
 from tool import ToolCase
 
 # Makes calls for each line that it is given, and says when it has made them.
@@ -119,7 +119,9 @@ print("ready\"""")
         self.call(recorder, 200)
         second = self.child_of(first)
         self.addCleanup(os.kill, second, signal.SIGKILL)
-        self.tool("snapshot", f"{second}")
+        end = time.monotonic() + 30
+        while self.tool("snapshot", f"{second}", status=None).returncode and time.monotonic() < end:
+            time.sleep(0.05)
         for process in (first, second):
             self.assertGreater(len(self.events(self.folder / f"t.{process}.snapshot")), 100)
 
@@ -226,6 +228,244 @@ class Rotation(Live):
                   CHURN + "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", status=128 + signal.SIGKILL)
         for path in (trace, self.folder / "trace.part1"):
             self.assertEqual(self.object("replay", "--json", path)["as_recorded"], "yes")
+
+
+# Four threads that hand blocks on to each other, for so many seconds.
+THREADS = """
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+static char *slots[512];
+static volatile int is_over;
+static void *work(void *seed)
+{
+    unsigned state = (unsigned)(size_t)seed;
+    while (!is_over) {
+        state = state * 1103515245u + 12345u;
+        char *block = malloc(state / 65536 % 3000 + 1);
+        block = __atomic_exchange_n(&slots[state / 7 % 512], block, __ATOMIC_ACQ_REL);
+        free(block);
+        if (state / 65536 % 16 == 0)
+            usleep(50);
+    }
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    pthread_t threads[4];
+    char *kept[300];
+    for (size_t i = 0; i < 300; i++)
+        kept[i] = malloc(i * 7 + 1);
+    for (size_t i = 0; i < 300; i += 2)
+        free(kept[i]);
+    for (size_t i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, work, (void *)(i + 1));
+    puts("ready");
+    fflush(stdout);
+    struct pollfd input = {0, POLLIN, 0};
+    poll(&input, 1, (int)(atof(argv[1]) * 1e3));
+    if (argc > 2 && strcmp(argv[2], "exec") == 0)
+        execl(argv[0], argv[0], "0.5", NULL);
+    is_over = 1;
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}
+"""
+
+
+def control_of(process):
+    return f"/dev/shm/ffalloc-live.{process}"
+
+
+class Programs(Live):
+    def compile(self, text=THREADS, *options):
+        source, program = self.folder / "program.c", self.folder / "program"
+        source.write_text(text)
+        subprocess.run([need("gcc"), "-g", "-O1", "-pthread", "-I", SOURCE / "include", *options, source, "-o",
+                        program], check=True)
+        return program
+
+    def run_live(self, *words):
+        process = self.start([BUILD / "ffalloc", "run", "--live", *words])
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        return process
+
+    def attach(self, process, name="trace", *options):
+        return self.start([BUILD / "ffalloc", "record", "-o", self.folder / name, "--pid", f"{process}", *options])
+
+    def interrupt(self, recorder, seconds, number=signal.SIGINT):
+        time.sleep(seconds)
+        recorder.send_signal(number)
+        return self.finish(recorder)
+
+    def assert_whole(self, name, is_one_pool=True):
+        trace = self.folder / name
+        self.assertEqual(self.tool("size", trace).stderr, "")
+        if is_one_pool:
+            self.assertEqual(self.object("replay", "--json", trace)["as_recorded"], "yes")
+        return trace
+
+
+class Attached(Programs):
+    def test_what_lives_is_there_and_where_it_lies(self):
+        server = self.run_live("--", sys.executable, "-c", PROGRAM)
+        self.assertTrue(os.path.exists(control_of(server.pid)))
+        self.call(server, 1000)
+        for name in ("first", "second"):
+            recorder = self.attach(server.pid, name)
+            time.sleep(0.3)
+            self.call(server, 500)
+            self.interrupt(recorder, 0.2)
+            events = self.events(self.assert_whole(name))
+            self.assertGreater(len([event for event in events if not event["site"] and event["thread"] == "0"]), 500)
+            self.assertGreater(len([event for event in events if event["site"] and event["call"] != "free"]), 400)
+        self.call(server, 10)
+        self.finish(server)
+        self.assertFalse(os.path.exists(control_of(server.pid)))
+
+    def test_threads_go_on_meanwhile(self):
+        program = self.compile()
+        for pool in ([], ["--pool=1M"]):
+            server = self.run_live(*pool, "--", program, "30")
+            for round, options in enumerate(([], ["--backtrace=fp"], [])):
+                self.interrupt(self.attach(server.pid, f"trace{round}", *options), 0.4,
+                               (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[round])
+                trace = self.assert_whole(f"trace{round}", bool(pool))
+                self.assertGreater(self.object("size", "--json", trace)["events"], 500)
+            self.finish(server)
+
+    def test_until_the_end_of_the_process_and_exec(self):
+        program = self.compile()
+        for more in ([], ["exec"]):
+            server = self.run_live("--pool=1M", "--", program, "0.7", *more)
+            self.finish(self.attach(server.pid))
+            self.assert_whole("trace")
+            self.finish(server)
+
+    def test_either_is_killed_at_any_moment(self):
+        program = self.compile()
+        for i in range(8):
+            server = self.run_live("--pool=1M", "--", program, "5")
+            recorder = self.attach(server.pid)
+            time.sleep(i * 0.015)
+            if i % 2:
+                server.kill()
+                recorder.communicate(timeout=30)
+                if recorder.returncode == 0:
+                    self.assert_whole("trace")
+            else:
+                recorder.kill()
+                recorder.communicate()
+                self.interrupt(self.attach(server.pid, "next"), 0.3)
+                self.assert_whole("next", is_one_pool=False)
+            server.kill()
+        self.tool("run", "--live", "--", "true")
+        self.assertFalse(os.path.exists(control_of(server.pid)), "swept")
+
+    def test_a_child_may_be_recorded_too(self):
+        program = self.compile("""
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <sys/wait.h>
+            #include <unistd.h>
+            int main(void) {
+                char *volatile kept = malloc(12345);
+                pid_t child = fork();
+                for (int i = 0; i < 100; i++) { usleep(20000); void *volatile block = malloc(i + 1); free(block); if (i == 1 && child) { puts("ready"); fflush(stdout); } }
+                free(kept);
+                return child ? wait(NULL) < 0 : 0;
+            }
+        """)
+        server = self.run_live("--", program)
+        child = self.child_of(server.pid)
+        end = time.monotonic() + 30
+        while not os.path.exists(control_of(child)) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.finish(self.attach(child))
+        sizes = [event["size"] for event in self.events(self.assert_whole("trace"))]
+        self.assertIn("12352", sizes)
+        self.finish(server)
+        self.assertFalse(os.path.exists(control_of(child)))
+
+    def test_says_that_it_waits(self):
+        server = self.run_live("--", sys.executable, "-c", PROGRAM)
+        recorder = self.attach(server.pid)
+        self.assertIn("waiting for its next call", recorder.stderr.readline())
+        self.call(server, 100)
+        self.interrupt(recorder, 0.2)
+        self.assert_whole("trace")
+
+    def test_what_cannot_be(self):
+        server = self.run_live("--", sys.executable, "-c", PROGRAM)
+        trace = self.folder / "t"
+        for words, status, text in (
+            (["--pid", "x"], 2, "is no process's number"), (["--pid", f"{os.getpid()}"], 125, "ffalloc run --live"),
+            (["--pid", f"{server.pid}", "true"], 2, "takes no program"),
+            (["--pid", f"{server.pid}", "--pool=64K"], 2, "no option for one"),
+            (["--pid", f"{server.pid}", "--backtrace=unwind"], 2, "caller or fp"),
+        ):
+            self.assert_one_line(self.tool("record", "-o", trace, *words, status=status), text)
+        recorder = self.attach(server.pid)
+        time.sleep(0.2)
+        self.call(server, 100)
+        self.assert_one_line(self.tool("record", "-o", trace, "--pid", f"{server.pid}", status=125), "already")
+        self.assertEqual(self.tool("snapshot", f"{server.pid}").stdout, f"{self.folder / 'trace'}.snapshot\n")
+        self.interrupt(recorder, 0)
+        with open(control_of(os.getpid()), "wb") as file:
+            self.addCleanup(os.unlink, file.name)
+            file.write(bytes(4096))
+        self.assert_one_line(self.tool("record", "-o", trace, "--pid", f"{os.getpid()}", status=125), "run --live")
+
+
+class Header(Programs):
+    PAUSES = """
+        #include <stdlib.h>
+        #include <ffalloc/record.h>
+        int main(void) {
+            void *volatile a[10];
+            ffalloc_record_stop(); ffalloc_record_stop();
+            for (int i = 0; i < 10; i++) a[i] = malloc((size_t)(1000 + i));
+            ffalloc_record_start(); ffalloc_record_start();
+            for (int i = 0; i < 10; i += 2) free(a[i]);
+            a[0] = malloc(2000);
+            ffalloc_record_stop();
+            a[2] = malloc(500); a[4] = malloc(3000); free(a[1]);
+            ffalloc_record_start();
+            a[1] = malloc(700); a[6] = malloc(4000);
+            return 0;
+        }
+    """
+
+    def test_what_is_not_recorded_is_where_it_lies(self):
+        for options in ((), ("-no-pie",), ("-O2", "-fpic")):
+            program = self.compile(self.PAUSES, *options)
+            self.assertEqual(subprocess.run([program]).returncode, 0, "without the library")
+            for paused in ([], ["--paused"]):
+                self.record_whole(program, options=paused)
+                events = self.events(self.assert_whole("whole"))
+                with_site = [int(event["size"]) for event in events if event["site"] and event["call"] == "malloc"]
+                self.assertEqual(with_site, [2000, 700, 4000])
+                told = [int(event["size"]) for event in events
+                        if not event["site"] and event["call"] == "malloc" and event["thread"] == "0"]
+                self.assertIn(512, told)
+                self.assertIn(3008, told)
+                self.assertNotIn(1000, told)
+
+    def test_compiled_as_cxx(self):
+        source = self.folder / "a.cpp"
+        source.write_text("#include <ffalloc/record.h>\nint main() { ffalloc_record_stop(); ffalloc_record_start(); }")
+        subprocess.run([need("g++"), "-Wall", "-Wextra", "-Werror", "-I", SOURCE / "include", source, "-o",
+                        self.folder / "a"], check=True)
+        self.tool("run", "--", self.folder / "a")
+
+    def test_a_program_that_never_starts(self):
+        done = self.tool("record", "-o", self.folder / "t", "--paused", "--", "true")
+        self.assertIn(": 0 events", done.stderr)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ MAY_INCLUDE = {
     "src/guard": ["include/ffalloc"],
     "src/peek": ["src/core"],
     "src/regions": ["include/ffalloc"],
-    "src/preload": ["include/ffalloc/ffalloc.h", "src/annotate", "src/guard/guard.h",
+    "src/preload": ["include/ffalloc/ffalloc.h", "include/ffalloc/record.h", "src/annotate", "src/guard/guard.h",
                     "src/peek/peek.h"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)

@@ -29,7 +29,7 @@
  */
 #include "libc.h"
 #include "next.h"
-#include "record.h"
+#include "recording.h"
 
 static bool is_held; /* written only with all locks held, and in a child */
 static struct lock registering;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "record.h"
+#include "recording.h"
 
 struct heap heap;
 __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));

@@ -91,7 +91,7 @@ struct heap {
     uint64_t call_count;                /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
     size_t most_used; /* bytes, by all shards, of the looks since less was in use; atomic */
-    struct recorder *recorder;       /* NULL: nothing is recorded (record.h) */
+    struct recorder *recorder;       /* NULL: nothing is recorded (recording.h) */
     struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
     struct shard shards[SHARD_LIMIT];
     struct large large; /* by offsets in the arena */

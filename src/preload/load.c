@@ -2,7 +2,7 @@
 /* What happens when the library is loaded and when the process ends. */
 #include <stdlib.h>
 
-#include "record.h"
+#include "recording.h"
 
 /* Through a pointer that the compiler cannot see through: the call that a program makes. */
 static void *(*volatile visible_malloc)(size_t size) = malloc;

@@ -12,7 +12,7 @@
 
 #include "describe.h"
 #include "heap.h"
-#include "record.h"
+#include "recording.h"
 
 struct locks misuse_give_locks(struct shard *shard)
 {

@@ -197,6 +197,22 @@ static bool read_record(const char *text, struct options *options)
     return true;
 }
 
+static bool read_live(const char *text, struct options *options)
+{
+    static const char *const words[] = {"0", "1"};
+    int choice = parse_choice(text, words, 2);
+    options->is_live = choice == 1;
+    return choice >= 0;
+}
+
+static bool read_paused(const char *text, struct options *options)
+{
+    static const char *const words[] = {"0", "1"};
+    int choice = parse_choice(text, words, 2);
+    options->is_paused = choice == 1;
+    return choice >= 0;
+}
+
 static bool read_backtrace(const char *text, struct options *options)
 {
     static const char *const words[] = {"caller", "fp", "unwind"};
@@ -223,6 +239,8 @@ static const struct {
     {"LEAKS", read_leaks},
     {"VALGRIND", read_valgrind},
     {"RECORD", read_record},
+    {"LIVE", read_live},
+    {"PAUSED", read_paused},
     {"BACKTRACE", read_backtrace},
     {"GUARD", read_guard},
     {"QUARANTINE", read_quarantine},

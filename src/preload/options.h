@@ -34,6 +34,8 @@ struct options {
     struct fail_rule fail;
     const char *log;    /* a path, or NULL */
     const char *record; /* the folder of `ffalloc record`, or NULL */
+    bool is_live;       /* may be recorded from now on by `ffalloc record --pid` */
+    bool is_paused;     /* nothing is recorded until the program says so */
     enum backtrace backtrace;
     int log_descriptor;
     int fill;       /* byte that freed memory is filled with, its complement new memory; -1: none */

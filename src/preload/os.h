@@ -80,6 +80,9 @@ void *os_wiped_at_fork(size_t size);
  * not have it. NULL if it cannot. */
 void *os_share(const char *path, size_t size);
 
+/* Removes a file, if there is one. Keeps errno. */
+void os_remove(const char *path);
+
 /* Gives a file made by os_share the name under which another process looks for it: `path` with
  * ".ring" after it. */
 void os_announce(const char *path);

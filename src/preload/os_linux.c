@@ -243,6 +243,13 @@ void *os_share(const char *path, size_t size)
     return memory;
 }
 
+void os_remove(const char *path)
+{
+    int saved = errno;
+    unlink(path);
+    errno = saved;
+}
+
 void os_announce(const char *path)
 {
     int saved = errno;

@@ -3,29 +3,15 @@
  * The recorder's state lies in a page that a forked child finds empty: it then begins a ring of
  * its own, and never writes to its parent's, which it has not mapped.
  */
-#include "record.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "lock.h"
+#include "recording_state.h"
 
 /* How often to look for room in a full ring before the recorder is taken for dead: 10 s. */
 #define NAP_MICROSECONDS 200
 #define NAPS_MOST        50000
-
-struct recorder {
-    bool is_open;
-    bool is_off;
-    bool is_gone; /* the one that reads: to be told once the lock is given */
-    uint32_t process;
-    uint16_t thread_count;
-    struct lock lock;
-    struct ring *ring;
-    uint64_t *words;
-    uint64_t head;
-    uint64_t tail; /* as last seen */
-};
 
 static __thread uint16_t thread_number __attribute__((tls_model("initial-exec"))); /* from 1 */
 
@@ -65,7 +51,7 @@ static bool wait_for_room(struct recorder *recorder, uint64_t count)
         recorder->tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
         if (recorder->head + count - recorder->tail <= RING_WORDS)
             return true;
-        if (__atomic_load_n(&ring->is_unwanted, __ATOMIC_RELAXED))
+        if (__atomic_load_n(&ring->is_unwanted, __ATOMIC_RELAXED) || live_is_asked(recorder))
             break;
         uint64_t now = __atomic_load_n(&ring->reader_beat, __ATOMIC_RELAXED);
         naps = now == beat ? naps : 0;
@@ -118,7 +104,7 @@ static void write_maps(struct recorder *recorder)
         os_close(maps);
 }
 
-static void open_ring(struct recorder *recorder)
+void record_open_ring(struct recorder *recorder, const char *folder)
 {
     char path[300];
     static unsigned parent;
@@ -127,7 +113,7 @@ static void open_ring(struct recorder *recorder)
     recorder->process = os_process_id();
     uint64_t start_ticks = ring_ticks();
     os_now(&start_ns);
-    snprintf(path, sizeof path, "%s/%u-%llx", heap.options.record, recorder->process,
+    snprintf(path, sizeof path, "%s/%u-%llx", folder, recorder->process,
              (unsigned long long)start_ticks);
     struct ring *ring = os_share(path, RING_DATA_OFF + RING_WORDS * sizeof(uint64_t));
     if (!ring) {
@@ -136,7 +122,7 @@ static void open_ring(struct recorder *recorder)
     }
     struct os_start start = os_start();
     ring->process = recorder->process;
-    ring->parent = parent;
+    ring->parent = recorder->control ? 0 : parent; /* else all that lives is told */
     ring->pointer_size = sizeof(void *);
     ring->page_size = (uint32_t)heap.page_size;
     ring->granule = heap.options.granule;
@@ -160,16 +146,25 @@ static void open_ring(struct recorder *recorder)
     write_maps(recorder);
 }
 
+/* In each process: the page of the recorder's is empty. */
+static void open_recorder(struct recorder *recorder)
+{
+    thread_number = 0;
+    live_open(recorder);
+    if (!recorder->is_open)
+        record_open_ring(recorder, heap.options.record);
+}
+
 void record_start(void)
 {
-    if (!heap.options.record || heap.shard_count == 0)
+    if ((!heap.options.record && !heap.options.is_live) || heap.shard_count == 0)
         return;
     heap.recorder = os_wiped_at_fork(sizeof(struct recorder));
     if (!heap.recorder)
         heap_message("FFALLOC_RECORD: no memory: nothing is recorded");
     else
-        open_ring(heap.recorder);
-    if (heap.recorder && heap.recorder->is_off)
+        open_recorder(heap.recorder);
+    if (heap.recorder && heap.recorder->is_off && !heap.options.is_live)
         heap_message("FFALLOC_RECORD=%s: no ring can be made there: nothing is recorded",
                      heap.options.record);
 }
@@ -190,6 +185,17 @@ static unsigned write_extra(struct recorder *recorder, const struct event *event
     for (unsigned i = 0; i < record_stack.count; i++)
         *word_at(recorder, RING_EVENT_WORDS + count++) = record_stack.frames[i];
     return count;
+}
+
+void record_put(struct recorder *recorder, enum ring_op op, const void *block, size_t size)
+{
+    if (!has_room(recorder))
+        return;
+    *word_at(recorder, 0) = ring_ticks();
+    *word_at(recorder, 1) = (uint64_t)(uintptr_t)block | (uint64_t)op << 60;
+    *word_at(recorder, 2) = size;
+    *word_at(recorder, 3) = 0;
+    publish(recorder, 0);
 }
 
 static void write_event(struct recorder *recorder, const struct event *event, void *site)
@@ -213,11 +219,9 @@ static void write_event(struct recorder *recorder, const struct event *event, vo
 void record_write_and_unlock(const struct event *event, void *site)
 {
     struct recorder *recorder = heap.recorder;
-    if (!recorder->is_open) { /* a forked child's first call */
-        thread_number = 0;
-        open_ring(recorder);
-    }
-    if (!recorder->is_off && event->op != RING_NOTHING)
+    if (!recorder->is_open) /* a forked child's first call */
+        open_recorder(recorder);
+    if (live_is_wanted(recorder) && !recorder->is_off && event->op != RING_NOTHING)
         write_event(recorder, event, site);
     record_unlock();
 }
@@ -225,7 +229,10 @@ void record_write_and_unlock(const struct event *event, void *site)
 void record_finish(void)
 {
     struct recorder *recorder = heap.recorder;
-    if (!recorder || !recorder->is_open || recorder->is_off)
+    if (!recorder || !recorder->is_open)
+        return;
+    live_close(recorder);
+    if (recorder->is_off)
         return;
     record_lock();
     write_maps(recorder);

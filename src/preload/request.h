@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "heap.h"
-#include "record.h"
+#include "recording.h"
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* By which calls a call of malloc came about, as FFALLOC_BACKTRACE says. */
-#include "record.h"
+#include "recording.h"
 
 /* A frame further away than this is none. */
 #define FRAME_SIZE_MOST ((uintptr_t)1 << 16)

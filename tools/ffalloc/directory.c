@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "directory.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +52,8 @@ static bool read_file(const char *path, pid_t process, struct recording *recordi
         char line[sizeof recording->trace + 20];
         recording->has_failed = has_failed;
         is_found = recording->recorder == process;
-        while (fgets(line, sizeof line, file)) {
+        bool is_alive = kill(recording->recorder, 0) == 0 || errno == EPERM;
+        while (is_alive && fgets(line, sizeof line, file)) {
             char *end;
             pid_t recorded = (pid_t)strtol(line, &end, 10);
             line[strcspn(line, "\n")] = '\0';
@@ -61,7 +64,7 @@ static bool read_file(const char *path, pid_t process, struct recording *recordi
         }
     }
     fclose(file);
-    return is_found;
+    return is_found && *recording->trace;
 }
 
 bool directory_find(pid_t process, struct recording *recording)

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "command.h"
 #include "launch.h"
 #include "overhead.h"
@@ -18,6 +19,8 @@
 
 #define KEY_OVERHEAD 256
 #define KEY_ROTATE   257
+#define KEY_PAUSED   258
+#define KEY_PID      259
 
 #define ROTATE_LEAST ((uint64_t)64 << 10)
 
@@ -30,6 +33,12 @@ static const struct argp_option options[] = {
      "what is kept of a call's site: caller (the default), fp (frame pointers), unwind "
      "(libunwind), "
      "auto (the best that works)",
+     0},
+    {"paused", KEY_PAUSED, NULL, 0,
+     "record nothing until the program calls ffalloc_record_start (ffalloc/record.h)", 0},
+    {"pid", KEY_PID, "PID", 0,
+     "record a process that runs already, under ffalloc run --live, until it ends or this command "
+     "is interrupted",
      0},
     {"rotate", KEY_ROTATE, "SIZE", 0,
      "begin another trace when one has as many bytes; those that are full are TRACE.part1, "
@@ -63,6 +72,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'b':
         read_backtrace(&session->launch, text);
         break;
+    case KEY_PAUSED:
+        launch_set(&session->launch, "--paused", "PAUSED", "1", "no number");
+        break;
+    case KEY_PID:
+        session->child = parse_process_argument("record: --pid", text);
+        break;
     case KEY_ROTATE:
         session->rotate_size = parse_size_argument("--rotate", text);
         if (session->rotate_size < ROTATE_LEAST)
@@ -82,7 +97,7 @@ static const struct argp_child children[] = {{&launch_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
-    "-o TRACE -- PROGRAM [ARGUMENT...]",
+    "-o TRACE -- PROGRAM [ARGUMENT...]\n-o TRACE --pid=PID",
     "Runs a program on exact first fit, writes each of its allocator "
     "calls to TRACE, and returns its "
     "status.\vffalloc size, map, report and export read the trace.",
@@ -97,9 +112,12 @@ int command_record(int argc, char **argv)
     int first;
     session.launch = launch_default();
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, &first, &session);
-    launch_check(&session.launch, "record", first, argc);
+    if (!session.child)
+        launch_check(&session.launch, "record", first, argc);
     if (!session.output.name)
         die(STATUS_USAGE, "record: -o TRACE is missing");
+    if (session.child)
+        return attach(&session, argc - first);
     session.command = argv + first;
     struct session asked = session;
     int status = session_record(&session);

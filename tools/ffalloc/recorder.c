@@ -199,6 +199,11 @@ bool recorder_rotate(struct recorder *recorder, const char *trace_path, bool is_
     return true;
 }
 
+void recorder_leave(struct recorder *recorder)
+{
+    __atomic_store_n(&recorder->ring->is_unwanted, 1, __ATOMIC_RELEASE);
+}
+
 const char *recorder_trace(const struct recorder *recorder)
 {
     return recorder->trace_path;

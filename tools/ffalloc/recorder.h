@@ -38,6 +38,9 @@ pid_t recorder_snapshot(struct recorder *recorder);
 bool recorder_is_full(const struct recorder *recorder, uint64_t most);
 bool recorder_rotate(struct recorder *recorder, const char *trace_path, bool is_quiet);
 
+/* Tells the process to write no more. */
+void recorder_leave(struct recorder *recorder);
+
 /* Where the trace goes. */
 const char *recorder_trace(const struct recorder *recorder);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "command.h"
 #include "launch.h"
 
@@ -12,6 +13,8 @@ struct run {
     struct launch launch;
     const char *tool;
 };
+
+#define KEY_LIVE 256
 
 static const struct argp_option options[] = {
     {"stats", 's', "json", OPTION_ARG_OPTIONAL, "report at exit", 0},
@@ -24,6 +27,9 @@ static const struct argp_option options[] = {
      0},
     {"quarantine", 'q', "SIZE", 0,
      "freed blocks wait until so much was freed after them: a write after free is told", 0},
+    {"live", KEY_LIVE, NULL, 0,
+     "let ffalloc record --pid and ffalloc top begin with it later; each call then takes one lock",
+     0},
     {"tool", 't', "TOOL", 0, "under memcheck, massif or gdb", 0},
     {0},
 };
@@ -54,6 +60,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case 'q':
         launch_set(&run->launch, "--quarantine", "QUARANTINE", text, "no size");
+        break;
+    case KEY_LIVE:
+        launch_set(&run->launch, "--live", "LIVE", "1", "no number");
+        live_sweep();
         break;
     case 't':
         run->tool = text;

@@ -164,15 +164,15 @@ static bool has_process_ended(const struct recorded *recorded)
     return recorded->process < 0 || poll(&poll_process, 1, 0) > 0;
 }
 
-/* One round; returns whether there was anything to do. */
-static bool serve(struct session *session)
+bool session_serve(struct session *session)
 {
     int status;
     if (signal_to_pass) {
         kill(session->child, signal_to_pass);
         signal_to_pass = 0;
     }
-    if (!session->has_ended && waitpid(session->child, &status, WNOHANG) == session->child) {
+    if (!session->is_attached && !session->has_ended &&
+        waitpid(session->child, &status, WNOHANG) == session->child) {
         session->has_ended = true;
         session->ending = (struct ending){true, status};
     }
@@ -180,7 +180,8 @@ static bool serve(struct session *session)
     snapshots_see_to(session);
     for (unsigned i = session->count; i-- > 0;) {
         bool has_ended = has_process_ended(&session->recorded[i]);
-        bool is_child = recorder_process(session->recorded[i].recorder) == (unsigned)session->child;
+        bool is_child = !session->is_attached &&
+                        recorder_process(session->recorded[i].recorder) == (unsigned)session->child;
         was_busy |= recorder_drain(session->recorded[i].recorder);
         if (is_child ? session->has_ended : has_ended) {
             finish_recorder(session, i);
@@ -223,7 +224,7 @@ static void start_child(struct session *session, const char *path)
     snapshots_start();
 }
 
-static int end_session(struct session *session)
+int session_end(struct session *session)
 {
     while (session->count > 0)
         finish_recorder(session, session->count - 1);
@@ -240,6 +241,20 @@ static int end_session(struct session *session)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+void session_wait(const struct session *session)
+{
+    struct pollfd news = {.fd = session->watch, .events = POLLIN};
+    poll(&news, 1, IDLE_MILLISECONDS);
+}
+
+void session_open(struct session *session)
+{
+    session->folder = rings_make_folder();
+    session->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (session->watch < 0 || inotify_add_watch(session->watch, session->folder, IN_MOVED_TO) < 0)
+        die(STATUS_FAILED, "%s cannot be watched: %s", session->folder, strerror(errno));
+}
+
 int session_record(struct session *session)
 {
     const char *path = launch_find(session->command[0]);
@@ -247,17 +262,13 @@ int session_record(struct session *session)
     if (chosen && !session->is_quiet)
         say("--backtrace auto: %s", chosen);
     record_output_open(&session->output);
-    session->folder = rings_make_folder();
-    session->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (session->watch < 0 || inotify_add_watch(session->watch, session->folder, IN_MOVED_TO) < 0)
-        die(STATUS_FAILED, "%s cannot be watched: %s", session->folder, strerror(errno));
+    session_open(session);
     launch_set(&session->launch, session->folder, "RECORD", session->folder, "no folder for rings");
     start_child(session, path);
-    struct pollfd news = {.fd = session->watch, .events = POLLIN};
     while (!session->has_ended || session->count > 0)
-        if (!serve(session))
-            poll(&news, 1, IDLE_MILLISECONDS);
-    while (serve(session))
+        if (!session_serve(session))
+            session_wait(session);
+    while (session_serve(session))
         ;
-    return end_session(session);
+    return session_end(session);
 }

@@ -24,7 +24,8 @@ struct session {
     const char *folder; /* of the rings */
     int watch;
     pid_t child;
-    bool has_ended; /* the child */
+    bool is_attached; /* the child is none of ours */
+    bool has_ended;   /* the child */
     struct ending ending;
     struct recorded {
         struct recorder *recorder;
@@ -41,6 +42,18 @@ struct session {
     bool has_snapshot_failed; /* the last one */
     bool is_in_snapshot;
 };
+
+/* What a session does again and again; returns whether there was anything to do. */
+bool session_serve(struct session *session);
+
+/* Waits for news of the folder, or a moment. */
+void session_wait(const struct session *session);
+
+/* Makes the folder of the rings, and looks for them. */
+void session_open(struct session *session);
+
+/* Finishes all traces, and returns the status to end with. */
+int session_end(struct session *session);
 
 /* Runs the command and writes its traces; returns the status to end with. */
 int session_record(struct session *session);

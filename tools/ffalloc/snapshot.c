@@ -43,7 +43,7 @@ int command_snapshot(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &process);
     if (!process)
         die(STATUS_USAGE, "snapshot: no process is named");
-    if (!directory_find(process, &before) || before.process_count == 0)
+    if (!directory_find(process, &before))
         die(STATUS_FAILED, "process %d is not being recorded", process);
     if (kill(before.recorder, SIGUSR2) != 0)
         die(STATUS_FAILED, "the recorder of process %d cannot be told: %s", process,

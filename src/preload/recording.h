@@ -4,8 +4,8 @@
  * threads then take one lock, so that the events stand in the order in which they took effect;
  * where blocks are placed is not changed by it.
  */
-#ifndef FFALLOC_PRELOAD_RECORD_H
-#define FFALLOC_PRELOAD_RECORD_H
+#ifndef FFALLOC_PRELOAD_RECORDING_H
+#define FFALLOC_PRELOAD_RECORDING_H
 
 #include "heap.h"
 #include "ring.h"
