@@ -68,6 +68,7 @@ const char *find_views(void);
 int command_run(int argc, char **argv);
 int command_record(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
+int command_top(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_size(int argc, char **argv);
 int command_data(int argc, char **argv);

@@ -59,6 +59,7 @@ static bool read_file(const char *path, pid_t process, struct recording *recordi
             line[strcspn(line, "\n")] = '\0';
             if (*end == ' ' && (recorded == process || (is_found && !*recording->trace))) {
                 is_found = true;
+                recording->process = recorded;
                 snprintf(recording->trace, sizeof recording->trace, "%s", end + 1);
             }
         }

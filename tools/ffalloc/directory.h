@@ -19,7 +19,8 @@ struct recording {
     unsigned snapshot_count; /* that are whole, or have failed */
     bool has_failed;         /* the last one did */
     unsigned process_count;
-    char trace[4096]; /* of the process asked for, or the recorder's first */
+    pid_t process;    /* the one asked for, or the recorder's first */
+    char trace[4096]; /* its */
 };
 
 /* The recording whose recorder, or one of whose processes, has this number; false if none has. */

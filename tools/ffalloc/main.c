@@ -20,6 +20,7 @@ static const struct {
     {"run", command_run, "run a program on exact first fit"},
     {"record", command_record, "run a program and write down each of its calls"},
     {"snapshot", command_snapshot, "a trace of what is recorded so far"},
+    {"top", command_top, "the heap of a recorded process, once a second"},
     {"replay", command_replay, "make the calls of a trace again"},
     {"size", command_size, "the smallest pool for a trace"},
     {"why", NULL, "what makes that pool so large, and what would make it smaller"},

@@ -88,6 +88,13 @@ bool trace_rewind(struct trace *trace)
     return reader_fill_input(trace) && read_header(trace);
 }
 
+void trace_follow(struct trace *trace, bool (*wait)(void *context), void *context)
+{
+    trace->reader->wait = wait;
+    trace->reader->wait_context = context;
+    trace->reader->is_cut_told = true;
+}
+
 void trace_close(struct trace *trace)
 {
     struct reader *reader = trace->reader;

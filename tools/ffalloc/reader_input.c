@@ -27,7 +27,8 @@ bool reader_fill_input(struct trace *trace)
     ssize_t length;
     do
         length = read(reader->descriptor, reader->input, READER_INPUT_SIZE);
-    while (length < 0 && errno == EINTR);
+    while ((length < 0 && errno == EINTR) ||
+           (length == 0 && reader->wait && reader->wait(reader->wait_context)));
     if (length < 0)
         return reader_refuse(trace, "cannot be read");
     reader->is_at_end = length == 0;

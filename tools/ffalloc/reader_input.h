@@ -27,7 +27,9 @@ struct reader {
     size_t live_size;
     uint64_t promised_count; /* of events; all ones: not known */
     bool has_ended;
-    bool is_cut_told; /* it was said that the trace is truncated */
+    bool is_cut_told;            /* it was said that the trace is truncated */
+    bool (*wait)(void *context); /* trace_follow */
+    void *wait_context;
 };
 
 #define READER_INPUT_SIZE  ((size_t)1 << 17)

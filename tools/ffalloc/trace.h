@@ -88,6 +88,10 @@ struct trace *trace_open(const char *path);
  * trace is not valid, which `error` then says. */
 bool trace_next(struct trace *trace, struct trace_event *event);
 
+/* At the end of the file `wait` is called, which returns whether to look for more. What the trace
+ * then lacks at its end is not told. */
+void trace_follow(struct trace *trace, bool (*wait)(void *context), void *context);
+
 /* Begins anew with the first event. False, with `error` set, if it cannot. */
 bool trace_rewind(struct trace *trace);
 
