@@ -2,6 +2,7 @@
 """Traces of programs that go on: snapshots, one after the other, of processes that ran before."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -365,6 +366,7 @@ class Attached(Programs):
                 self.interrupt(self.attach(server.pid, "next"), 0.3)
                 self.assert_whole("next", is_one_pool=False)
             server.kill()
+            server.wait()
         self.tool("run", "--live", "--", "true")
         self.assertFalse(os.path.exists(control_of(server.pid)), "swept")
 
@@ -392,6 +394,35 @@ class Attached(Programs):
         self.assertIn("12352", sizes)
         self.finish(server)
         self.assertFalse(os.path.exists(control_of(child)))
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "only root may do that")
+    def test_of_another_user_by_root(self):
+        server = self.start(["setpriv", "--reuid=65534", "--clear-groups", "--", BUILD / "ffalloc", "run", "--live",
+                             "--", "/usr/bin/python3", "-c", PROGRAM])
+        self.assertEqual(server.stdout.readline(), "ready\n")
+        recorder = self.attach(server.pid)
+        time.sleep(0.3)
+        self.call(server, 500)
+        self.interrupt(recorder, 0.3)
+        self.assertGreater(len(self.events(self.assert_whole("trace"))), 1000)
+
+    def test_a_ring_that_cannot_be_made(self):
+        program = self.compile("""
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <sys/resource.h>
+            #include <unistd.h>
+            int main(void) {
+                struct rlimit limit = {1 << 20, 1 << 20};
+                setrlimit(RLIMIT_FSIZE, &limit);
+                puts("ready"); fflush(stdout);
+                for (int i = 0; i < 500; i++) { void *volatile block = malloc(10); free(block); usleep(10000); }
+                return 0;
+            }
+        """)
+        server = self.run_live("--", "sh", "-c", f"trap '' XFSZ; exec {program}")
+        recorder = self.attach(server.pid)
+        self.assertIn("cannot make a ring", self.finish(recorder, status=125))
 
     def test_says_that_it_waits(self):
         server = self.run_live("--", sys.executable, "-c", PROGRAM)

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define CONTROL_MAGIC "fflive1"
+#define CONTROL_MAGIC "fflive2"
 #define CONTROL_PATH  "/dev/shm/ffalloc-live.%u"
 #define CONTROL_SIZE  4096u
 
@@ -17,6 +17,7 @@ struct control {
     char magic[8];
     uint32_t process;
     uint32_t request;   /* counted up when the rest is written: record into that folder */
+    uint32_t refused;   /* the last request for which no ring could be made */
     uint32_t backtrace; /* enum backtrace */
     char folder[200];
 };

@@ -67,7 +67,7 @@ static void leave_ring(struct recorder *recorder)
 
 static void begin(struct recorder *recorder)
 {
-    const struct control *control = recorder->control;
+    struct control *control = recorder->control;
     char folder[sizeof control->folder];
     recorder->request = __atomic_load_n(&control->request, __ATOMIC_ACQUIRE);
     memcpy(folder, control->folder, sizeof folder - 1);
@@ -79,6 +79,8 @@ static void begin(struct recorder *recorder)
     record_open_ring(recorder, folder);
     if (!recorder->is_off)
         tell_what_lives(recorder);
+    else
+        __atomic_store_n(&control->refused, recorder->request, __ATOMIC_RELEASE);
 }
 
 bool live_is_wanted(struct recorder *recorder)

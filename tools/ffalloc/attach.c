@@ -35,6 +35,7 @@ struct target {
     struct control *control;
     char path[60];
     ino_t file;
+    uid_t user;
 };
 
 static void refuse(pid_t process)
@@ -56,6 +57,7 @@ static void open_target(struct target *target, pid_t process)
         status.st_size != CONTROL_SIZE || (status.st_uid != geteuid() && geteuid() != 0))
         refuse(process);
     target->file = status.st_ino;
+    target->user = status.st_uid;
     target->control = mmap(NULL, CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     close(descriptor);
     if (target->control == MAP_FAILED ||
@@ -67,6 +69,9 @@ static void open_target(struct target *target, pid_t process)
 static void ask(const struct target *target, const struct session *session)
 {
     struct control *control = target->control;
+    if (target->user != geteuid() && chown(session->folder, target->user, (gid_t)-1) != 0)
+        die(STATUS_FAILED, "%s cannot be given to the user of process %d: %s", session->folder,
+            session->child, strerror(errno));
     snprintf(control->folder, sizeof control->folder, "%s", session->folder);
     control->backtrace = session->launch.options.backtrace;
     __atomic_add_fetch(&control->request, 1, __ATOMIC_RELEASE);
@@ -100,6 +105,10 @@ static void follow(struct session *session, const struct target *target)
         if (now != looked || (session->trace_count > 0 && session->count == 0))
             has_ended = is_over(target) || session->trace_count > session->count;
         looked = now;
+        uint32_t refused = __atomic_load_n(&target->control->refused, __ATOMIC_ACQUIRE);
+        if (session->trace_count == 0 && refused == target->control->request)
+            die(STATUS_FAILED, "process %d cannot make a ring in %s: is that full?", session->child,
+                session->folder);
         if (!is_said && session->trace_count == 0 && now > start + SECONDS_TO_WAIT) {
             say("process %d: waiting for its next call of the allocator", session->child);
             is_said = true;
