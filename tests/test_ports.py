@@ -2,6 +2,7 @@
 """What a firmware's build takes of this repository: its package managers' files, the figures of
 ports/README.md, and one list of flags for all builds of the library."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -184,6 +185,19 @@ class Rust(TestCase):
         self.assertLess(abs(float(all_) - float(re.search(r"everything [\d.]+ KB and not (\d+\.\d+)", core).group(1))), 0.5)
         self.assertIn("takes 3 times the instructions", core)
         self.assertIn("3 times the instructions", said)
+
+
+class SingleFile(TestCase):
+    CHOICES = ([], ["-m32"], ["-DFFALLOC_SMALL=1"], ["-DFFALLOC_HINTS=0"], ["-m32", "-DFFALLOC_SMALL=1"],
+               ["-m32", "-DFFALLOC_HINTS=1"])
+
+    def test_no_choice_brings_a_warning(self):
+        """Not of gcc, not of clang, as C and as C++, here and with 32 bits: what a firmware's own build sees."""
+        for compiler, standard, choice in itertools.product(("gcc", "clang"), ("c11", "c++17"), self.CHOICES):
+            words = [need(compiler), "-x", standard.rstrip("1237"), f"-std={standard}", "-pedantic", "-Wall", "-Wextra",
+                     "-fsyntax-only", "-ffreestanding", *choice, BUILD / "ffalloc.c"]
+            done = subprocess.run(words, capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), words)
 
 
 class SixteenBits(TestCase):
