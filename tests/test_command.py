@@ -476,6 +476,16 @@ class Growth(ToolCase):
         self.assertEqual(why["least_pool"], self.object("data", trace)["min_pool"])
         self.assertIn("moves into a hole", " ".join(self.tool("why", trace).stdout.split()))
 
+    def test_in_small_steps_is_found_soon(self):
+        """Each pool of a granule less is enough again, down to half."""
+        count = 30000
+        steps = [(3, 0, 0, 1, 16 * size) for size in range(2, count)]
+        trace = self.trace("steps", [(1, 0, 0, 0, 16 * count), (1, 0, 0, 1, 16), (4, 0, 0, 0, 0), *steps])
+        start = os.times()
+        self.assertLess(self.assert_exact(trace), 17 * count)
+        end = os.times()
+        self.assertLess(end.children_user - start.children_user, 10)
+
     def test_stays_exact_in_runs_of_many_such_blocks(self):
         lower = 0
         for seed in range(40):

@@ -73,20 +73,21 @@ static uint64_t halve(struct sizing *sizing, uint64_t little, uint64_t enough)
     return enough;
 }
 
-/* Where the mark of the pool without end may not be the answer, from there. */
+/* Where the mark of the pool without end may not be the answer, from there. Downwards by twice as
+ * much each time: where a block grew in small steps, one granule less is enough again and again. */
 static uint64_t search(struct sizing *sizing, uint64_t mark)
 {
     size_t granule = sizing->replay.granule;
-    uint64_t spare = ((uint64_t)1 << sizing->largest_log2) - granule;
     uint64_t enough = mark;
     if (mark_within(sizing, mark) == 0)
-        enough = halve(sizing, mark, mark + spare);
-    while (enough > granule) {
-        uint64_t less = mark_within(sizing, enough - granule);
+        enough = halve(sizing, mark, mark + ((uint64_t)1 << sizing->largest_log2) - granule);
+    for (uint64_t step = granule; enough > granule; step *= 2) {
+        uint64_t tried = enough - granule > step ? enough - step : granule;
+        uint64_t less = mark_within(sizing, tried);
         if (less == 0)
-            break;
+            return halve(sizing, tried, enough);
         bool is_enough = mark_within(sizing, less) > 0;
-        enough = is_enough ? less : halve(sizing, less, enough - granule);
+        enough = is_enough ? less : halve(sizing, less, tried);
     }
     return enough;
 }
