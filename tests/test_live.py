@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Traces of programs that go on: snapshots, one after the other, of processes that ran before."""
 
+import glob
 import os
 import shutil
 import signal
@@ -379,7 +380,7 @@ class Attached(Programs):
             int main(void) {
                 char *volatile kept = malloc(12345);
                 pid_t child = fork();
-                for (int i = 0; i < 100; i++) { usleep(20000); void *volatile block = malloc(i + 1); free(block); if (i == 1 && child) { puts("ready"); fflush(stdout); } }
+                for (int i = 0; i < 100; i++) { usleep(20000); for (int j = 0; j < 100; j++) { void *volatile block = malloc(i + 1); free(block); } if (i == 1 && child) { puts("ready"); fflush(stdout); } }
                 free(kept);
                 return child ? wait(NULL) < 0 : 0;
             }
@@ -423,6 +424,41 @@ class Attached(Programs):
         server = self.run_live("--", "sh", "-c", f"trap '' XFSZ; exec {program}")
         recorder = self.attach(server.pid)
         self.assertIn("cannot make a ring", self.finish(recorder, status=125))
+
+    def test_children_that_end_soon_leave_nothing(self):
+        """While it forks, with threads, and recorders come and go."""
+        program = self.compile("""
+            #include <pthread.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <sys/wait.h>
+            #include <unistd.h>
+            static volatile int is_over;
+            static void call(size_t size) { void *volatile block = malloc(size); free(block); }
+            static void *work(void *size) { while (!is_over) { call((size_t)size); usleep(20); } return NULL; }
+            int main(void) {
+                pthread_t threads[3];
+                for (size_t i = 0; i < 3; i++) pthread_create(&threads[i], NULL, work, (void *)(100 * i));
+                puts("ready"); fflush(stdout);
+                for (int i = 0; i < 200; i++) {
+                    pid_t child = fork();
+                    if (child == 0) { call(10); _exit(0); }
+                    waitpid(child, NULL, 0);
+                    usleep(5000);
+                }
+                is_over = 1;
+                for (size_t i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+                return 0;
+            }
+        """)
+        before = set(glob.glob("/dev/shm/ffalloc-live.*"))
+        server = self.run_live("--pool=1M", "--", program)
+        for i in range(3):
+            self.interrupt(self.attach(server.pid, f"trace{i}"), 0.25)
+            self.assert_whole(f"trace{i}")
+        left = set(glob.glob("/dev/shm/ffalloc-live.*")) - before
+        self.assertLess(len(left), 20, "others' tests have theirs")
+        self.finish(server)
 
     def test_says_that_it_waits(self):
         server = self.run_live("--", sys.executable, "-c", PROGRAM)

@@ -11,6 +11,9 @@
 #include "ffalloc/record.h"
 #include "recording_state.h"
 
+/* Of a child that forks off and soon ends by _exit nothing is to stay in /dev/shm. */
+#define CALLS_OF_A_CHILD 1000
+
 /* Of the process, and its children. */
 static bool is_stopped;
 
@@ -36,16 +39,11 @@ static void control_path(char *path, size_t size, uint32_t process)
     snprintf(path, size, CONTROL_PATH, process);
 }
 
-void live_open(struct recorder *recorder)
+static void open_control(struct recorder *recorder)
 {
     char path[60];
-    static bool is_child;
-    is_stopped = is_child ? is_stopped : heap.options.is_paused;
-    is_child = true; /* from the next call on */
-    if (!heap.options.is_live)
-        return;
-    recorder->is_open = recorder->is_off = true;
     recorder->process = os_process_id();
+    recorder->calls_to_control = 0;
     control_path(path, sizeof path, recorder->process);
     os_remove(path); /* of a process that had the number before */
     recorder->control = os_share(path, CONTROL_SIZE);
@@ -55,6 +53,20 @@ void live_open(struct recorder *recorder)
     }
     recorder->control->process = recorder->process;
     memcpy(recorder->control->magic, CONTROL_MAGIC, sizeof recorder->control->magic);
+}
+
+void live_open(struct recorder *recorder)
+{
+    static bool is_child;
+    bool is_first = !is_child;
+    is_child = true;
+    is_stopped = is_first ? heap.options.is_paused : is_stopped;
+    if (!heap.options.is_live)
+        return;
+    recorder->is_open = recorder->is_off = true;
+    recorder->calls_to_control = CALLS_OF_A_CHILD;
+    if (is_first)
+        open_control(recorder);
 }
 
 /* Who recorded has ended, or is gone: the next one may begin. */
@@ -85,9 +97,11 @@ static void begin(struct recorder *recorder)
 
 bool live_is_wanted(struct recorder *recorder)
 {
-    const struct control *control = recorder->control;
-    if (__builtin_expect(!control, 1))
+    if (__builtin_expect(!recorder->control, 1)) {
+        if (recorder->calls_to_control > 0 && --recorder->calls_to_control == 0)
+            open_control(recorder);
         return !is_stopped;
+    }
     if (recorder->ring &&
         (recorder->is_off || __atomic_load_n(&recorder->ring->is_unwanted, __ATOMIC_RELAXED)))
         leave_ring(recorder);

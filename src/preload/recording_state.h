@@ -16,9 +16,10 @@ struct recorder {
     struct ring *ring;
     uint64_t *words;
     uint64_t head;
-    uint64_t tail;           /* as last seen */
-    struct control *control; /* FFALLOC_LIVE; NULL: without */
-    uint32_t request;        /* the last one seen there */
+    uint64_t tail;             /* as last seen */
+    struct control *control;   /* FFALLOC_LIVE; NULL: without */
+    uint32_t request;          /* the last one seen there */
+    uint32_t calls_to_control; /* until a forked child opens its own; 0: there is nothing to open */
 };
 
 /* Makes a ring in that folder; the recorder is off if it cannot. */
