@@ -225,6 +225,11 @@ class Rotation(Live):
         self.assertRegex(done.stderr, "trace.part2 cannot be written: .*directory")
         self.assertEqual(self.tool("size", self.folder / "trace.part1").stderr, "")
 
+    def test_only_files_are_rotated(self):
+        for output in ("-", "/dev/null"):
+            done = self.tool("record", "-o", output, "--rotate=64K", "--", "true", status=2)
+            self.assert_one_line(done, "--rotate: .* is no file")
+
     def test_killed_the_last_part_is_whole(self):
         trace = self.folder / "trace"
         self.tool("record", "-o", trace, "--rotate", "64K", "--", sys.executable, "-c",

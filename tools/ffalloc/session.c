@@ -249,6 +249,9 @@ void session_wait(const struct session *session)
 
 void session_open(struct session *session)
 {
+    if (session->rotate_size > 0 && session->output.special >= 0)
+        die(STATUS_USAGE, "record: --rotate: %s is no file, of which there could be several",
+            session->output.name);
     session->folder = rings_make_folder();
     session->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (session->watch < 0 || inotify_add_watch(session->watch, session->folder, IN_MOVED_TO) < 0)
