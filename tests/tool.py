@@ -4,6 +4,7 @@
 import csv
 import io
 import json
+import os
 import pathlib
 import tempfile
 import time
@@ -41,6 +42,11 @@ class ToolCase(TestCase):
     def events(self, trace):
         text = self.tool("events", "csv", trace).stdout
         return list(csv.DictReader(io.StringIO(text)))
+
+    def spent(self):
+        """Seconds of processors that the programs run so far have taken: a loaded machine adds none."""
+        times = os.times()
+        return times.children_user + times.children_system
 
     def assert_one_line(self, done, pattern):
         self.assertRegex(done.stderr, rf"\Affalloc: [^\n]*{pattern}[^\n]*\n\Z")
