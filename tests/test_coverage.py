@@ -16,10 +16,10 @@ import support
 EXCEPTIONS = {
     ("grow.c", "limit = layout_native.most_granules;"): "takes more address space than there is",
     ("layout.h", "limit = machine.most_granules;"): "takes more address space than there is",
-    ("index.h", "__builtin_unreachable();"): "tells the compiler what X2 says",
-    ("level.h", "return false;"): "of the top level with 32-bit words alone; X2 says it is not below",
-    ("malloc.c", "__builtin_unreachable();"): "tells the compiler how large a quick request is",
-    ("malloc.c", "__builtin_unreachable(); /* by QUICK_GRANULES */"): "likewise, with 32-bit words",
+    ("index.h", "UNREACHABLE();"): "tells the compiler what X2 says",
+    ("index.h", "return false;"): "of the top level with 32-bit words alone; X2 says it is not below",
+    ("malloc.c", "UNREACHABLE();"): "tells the compiler how large a quick request is",
+    ("malloc.c", "UNREACHABLE(); /* by QUICK_GRANULES */"): "likewise, with 32-bit words",
     ("aligned.c", "at = aligned_fit(pool, count, alignment_granules, &hole);"):
         "in a pool that grows, after a step that was refused: the calls drawn for 64-bit words do it",
     ("small.c", "hole = find_by_rule(pool, count, mask);"): "likewise",

@@ -420,7 +420,7 @@ Test(pool, a_small_core_counts_granules_in_half_a_word)
     cr_assert(ffalloc_metadata_size(size + 100000, 8) == size - most * 8);
 }
 
-#elif !defined(FFALLOC_HINTS) /* a small core leaves these out, and by that none is as here */
+#else /* a small core leaves these out, and by that none is as here */
 
 Test(pool_target, this_machine_is_one_of_its_targets)
 {

@@ -139,11 +139,7 @@ Test(seed, a_pool_of_1024_bytes_serves)
 {
     struct ffalloc_pool *pool = ffalloc_init(memory, 1024);
     struct ffalloc_stats stats = stats_of(pool);
-#ifdef FFALLOC_HINTS /* other headers than firmware has */
-    size_t promised = 800;
-#else
     size_t promised = sizeof(void *) == 8 ? 816 : 880;
-#endif
     cr_assert(stats.usable_size >= promised, "%zu bytes are usable", stats.usable_size);
     void *all = ffalloc_malloc(pool, stats.usable_size);
     cr_assert(all && ffalloc_malloc(pool, 1) == NULL);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compiler.h"
+
 #if SIZE_MAX < 0xffffffff
 #error "ffalloc needs pointers of 32 or 64 bits, not of 16 as AVR and MSP430 have them"
 #elif SIZE_MAX > 0xffffffff
@@ -16,78 +18,54 @@
 #endif
 #define WORD_BITS ((size_t)1 << WORD_LOG2)
 
-/* From here on gcc knows not how a value came to be: it keeps the value, and nothing that it could
- * use in its place or make of it. */
-#define KEEP(value) __asm__("" : "+r"(value))
+/* A word is not 0 in any of these, but where something has overwritten metadata: then a place is
+ * WORD_BITS or below, or with gcc what the processor makes of it. */
 
-/* On ARM gcc would rather keep the array's address and an offset or two; two loads at one pointer
- * are one instruction. */
-#if WORD_LOG2 == 5
-#define KEEP_POINTER(pointer) KEEP(pointer)
-#else
-#define KEEP_POINTER(pointer) ((void)0)
+#if HAS_BIT_BUILTINS && WORD_LOG2 == 6
+#define ZEROS_BELOW(word) ((unsigned)__builtin_ctzll(word))
+#define ZEROS_ABOVE(word) ((unsigned)__builtin_clzll(word))
+#elif HAS_BIT_BUILTINS
+#define ZEROS_BELOW(word) ((unsigned)__builtin_ctzl(word))
+#define ZEROS_ABOVE(word) ((unsigned)__builtin_clzl(word))
 #endif
 
-/* `word` is not 0 in all of these; end_of is the place after the highest bit. */
-#if defined(__x86_64__) && WORD_LOG2 == 6 && !defined(__clang__)
+#if HAS_BIT_BUILTINS
 
-/* gcc's builtins return an int, which it then widens by an instruction each time: 1 % of all. */
 static inline size_t lowest_bit(size_t word)
 {
-    size_t place;
-    __asm__("rep bsfq %1, %0" : "=r"(place) : "r"(word) : "cc");
-    return place;
-}
-
-static inline size_t end_of(size_t word)
-{
-    size_t place;
-    __asm__("bsrq %1, %0" : "=r"(place) : "r"(word) : "cc");
-    return place + 1;
+    return OF_ZERO(word) ? WORD_BITS : ZEROS_BELOW(word);
 }
 
 static inline size_t leading_zeros(size_t word)
 {
-    return WORD_BITS - end_of(word);
+    return OF_ZERO(word) ? WORD_BITS : ZEROS_ABOVE(word);
 }
 
-/* Takes `count` from `*stock`; returns whether that was less. gcc would not do it in memory, and
- * malloc then took 2 % more instructions. */
-static inline bool take_from(size_t *stock, size_t count)
+#else
+
+/* By halves: the upper one, if it has a bit, else the lower one. */
+static inline size_t leading_zeros(size_t word)
 {
-    bool is_less;
-    __asm__("subq %2, %0" : "+m"(*stock), "=@ccb"(is_less) : "r"(count));
-    return is_less;
+    size_t zeros = word ? 0 : 1;
+    for (size_t half = WORD_BITS / 2; half > 0; half /= 2)
+        if (!(word >> (WORD_BITS - half))) {
+            word <<= half;
+            zeros += half;
+        }
+    return zeros;
 }
-
-#else
-
-/* clang makes what it likes of 0, which overwritten metadata may have. */
-#ifdef __clang__
-#define IS_ZERO(word) (!(word))
-#else
-#define IS_ZERO(word) false
-#endif
 
 static inline size_t lowest_bit(size_t word)
 {
-    return IS_ZERO(word) ? WORD_BITS : (unsigned)__builtin_ctzl(word);
+    return word ? WORD_BITS - 1 - leading_zeros(word & (0 - word)) : WORD_BITS;
 }
 
-static inline size_t leading_zeros(size_t word)
-{
-    return IS_ZERO(word) ? WORD_BITS : (unsigned)__builtin_clzl(word);
-}
+#endif
 
+/* The place after the highest bit. */
 static inline size_t end_of(size_t word)
 {
     return WORD_BITS - leading_zeros(word);
 }
 
-static inline bool take_from(size_t *stock, size_t count)
-{
-    return __builtin_sub_overflow(*stock, count, stock);
-}
-
-#endif
 #endif

@@ -96,8 +96,7 @@ void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, 
     return block;
 }
 
-__attribute__((noinline)) void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf,
-                                                   size_t rest, void *block)
+NOINLINE void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, void *block)
 {
     unsigned longest = rest < WORD_BITS ? mask_longest(~pool->leaves[leaf].used) : 0;
     if (index_lower_leaf(pool, leaf, longest > rest ? longest : (unsigned)rest))

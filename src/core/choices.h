@@ -12,7 +12,7 @@
  *
  * FFALLOC_SMALL: 1 takes small.c in place of all that makes malloc and free quick, and leaves out
  * the ffalloc_target functions. On a Cortex-M4 (-Os, bench/run footprint) malloc and free then
- * take 2.5 KB of code and not 7.3, everything 4.8 KB and not 14.3. A call takes 3 times the
+ * take 2.5 KB of code and not 7.1, everything 4.9 KB and not 14.1. A call takes 3 times the
  * instructions; it is bounded by the logarithm of the pool as before, and no block is placed
  * elsewhere. With 32-bit words a pool has 65,534 granules at most (512 KiB at granule 8, 1 MiB at
  * 16), and leaves memory beyond them unused.

@@ -47,8 +47,8 @@ HOT size_t used_from(size_t used, size_t start)
 
 /* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
  * from where a hole goes on beyond that leaf. */
-__attribute__((noinline)) static void release_before_hole(struct ffalloc_pool *pool, size_t start,
-                                                          size_t end_leaf, size_t over)
+static NOINLINE void release_before_hole(struct ffalloc_pool *pool, size_t start, size_t end_leaf,
+                                         size_t over)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -98,47 +98,29 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
     FFALLOC_LARGE_FREED(pool, bytes_of(pool, count));
 }
 
-/* As release_at_end, of a block that ends in its leaf, which then ends in a hole, before a run of
- * blank ones. */
-APART void release_to_blank(struct ffalloc_pool *pool, size_t start, size_t below)
-{
-    size_t leaf = leaf_of(start);
-    struct leaf *words = &pool->leaves[leaf];
-    size_t left = first_granule_of(leaf) + end_of(below);
-    size_t right = end_in_leaf(pool, leaf_beyond(pool, leaf + 1, words[1].starts));
-    size_t count = used_from(words->used, start);
-    large_merge(pool, left, left, start + count, right);
-    words->used = below;
-    note_freed(pool, count);
-    index_freed(pool, leaf, saturated(right - left));
-}
-
 /* As release_at_end, where the next leaf is blank. Here is the case of a loose hole that the block
  * ends at. */
-__attribute__((noinline)) static void release_before_blank(struct ffalloc_pool *pool, size_t start,
-                                                           size_t below)
+static NOINLINE void release_before_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t next_starts = words[1].starts;
-    if (!leaf_ends_in_hole(words)) {
-        if (next_starts & RUN_OF_BLOCK)
-            release_with_blank(pool, start, below);
-        else
-            release_anyhow(pool, start);
-    } else if (is_loose_and_long(pool, first_granule_of(leaf), leaf + 1,
+    bool ends_in_hole = leaf_ends_in_hole(words);
+    if (!ends_in_hole && next_starts & RUN_OF_BLOCK) {
+        release_with_blank(pool, start, below);
+    } else if (ends_in_hole &&
+               is_loose_and_long(pool, first_granule_of(leaf), leaf + 1,
                                  leaf_beyond(pool, leaf + 1, next_starts) - leaf - 1)) {
         note_freed(pool, used_from(words->used, start));
         words->used = below;
     } else {
-        release_to_blank(pool, start, below);
+        release_anyhow(pool, start);
     }
 }
 
 /* Frees a block after which its leaf ends in a hole that starts in it; `below` is what is used
  * before it there. */
-__attribute__((noinline)) static void release_at_end(struct ffalloc_pool *pool, size_t start,
-                                                     size_t below)
+static NOINLINE void release_at_end(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -191,8 +173,7 @@ APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole,
  * of a queue. Here are the cases in which a loose hole grows, which then ends in the leaf where the
  * block did, and that of a block between two holes.
  */
-__attribute__((noinline)) static void release_after_run(struct ffalloc_pool *pool, size_t start,
-                                                        size_t above)
+static NOINLINE void release_after_run(struct ffalloc_pool *pool, size_t start, size_t above)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
@@ -233,8 +214,7 @@ __attribute__((noinline)) static void release_after_run(struct ffalloc_pool *poo
 
 /* Frees a block before which its leaf has no used granule. Here are the cases in which the hole
  * ends in this leaf, and starts in it or the one before. */
-__attribute__((noinline)) static void release_at_start(struct ffalloc_pool *pool, size_t start,
-                                                       size_t above)
+static NOINLINE void release_at_start(struct ffalloc_pool *pool, size_t start, size_t above)
 {
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];

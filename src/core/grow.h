@@ -63,9 +63,8 @@ static inline bool pool_opens(struct ffalloc_pool *pool, size_t count)
  * alignment. */
 static inline void pool_opens_aligned(struct ffalloc_pool *pool, size_t count, size_t alignment)
 {
-    size_t most;
-    if (!__builtin_add_overflow(count, alignment - 1, &most))
-        (void)pool_opens(pool, most);
+    if (count <= SIZE_MAX - (alignment - 1))
+        (void)pool_opens(pool, count + (alignment - 1));
 }
 
 /* After it, if nothing was found: opens what makes an aligned fit of the hole at the pool's end, if

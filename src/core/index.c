@@ -97,8 +97,7 @@ void ffalloc_index_raise(struct ffalloc_pool *pool, size_t leaf, unsigned larges
  * byte is written: a load of 16 bytes right after a store of one of them would wait for the store
  * to leave the processor's buffer.
  */
-__attribute__((noinline)) static void *lower_node(struct ffalloc_pool *pool, size_t node,
-                                                  unsigned now, void *block)
+static NOINLINE void *lower_node(struct ffalloc_pool *pool, size_t node, unsigned now, void *block)
 {
     uint8_t *const *level = pool->levels + 1;
     uint8_t *const *end = pool->levels + pool->level_count;

@@ -47,7 +47,6 @@
 #define FFALLOC_CORE_INDEX_H
 
 #include "large.h"
-#include "level.h"
 #include "map.h"
 
 static inline unsigned saturated(size_t count)
@@ -88,6 +87,17 @@ void ffalloc_index_recount(struct ffalloc_pool *pool, size_t leaf);
 
 /* What the byte of a leaf is to be, from the map; the leaf is not inside a run of blank ones. */
 unsigned ffalloc_index_count(const struct ffalloc_pool *pool, size_t leaf);
+
+/* Finds the first byte that is at least `least` in the node that begins with byte `first` of a
+ * level. */
+HOT bool level_find(const uint8_t *level, size_t first, unsigned least, size_t *found)
+{
+    size_t after;
+    if (!node_find(level + first, 0, least, &after))
+        return false;
+    *found = first + after;
+    return true;
+}
 
 /* The first node of levels[base] at or below one of that or a higher level, whose byte is at least
  * `least`. */

@@ -71,8 +71,8 @@ HOT size_t first_page(const struct ffalloc_pool *pool, uint32_t least, size_t li
 /* The first one from `page`, above 0, on. Where a node's first word is next, that node may be
  * behind all that the level has: its parent is asked, and the one that is looked at holds a page
  * before. */
-__attribute__((noinline)) static size_t next_page(const struct ffalloc_pool *pool, size_t page,
-                                                  uint32_t least, size_t limit)
+static NOINLINE size_t next_page(const struct ffalloc_pool *pool, size_t page, uint32_t least,
+                                 size_t limit)
 {
     size_t idx = page; /* the first of its level not looked at */
     for (unsigned level = 0; level < pool->page_level_count; level++) {

@@ -215,7 +215,7 @@ HOT unsigned words_first(const uint32_t *node, unsigned from, uint32_t least)
     __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(node + 4));
     __m128i at_least = _mm_packs_epi32(_mm_cmpgt_epi32(low, bound), _mm_cmpgt_epi32(high, bound));
     unsigned found = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(at_least, _mm_setzero_si128()));
-    return (unsigned)__builtin_ctz(found >> from << from | 1u << PAGE_FANOUT);
+    return (unsigned)lowest_bit(found >> from << from | 1u << PAGE_FANOUT);
 }
 
 #else

@@ -43,8 +43,7 @@ HOT void *place_in_last(struct ffalloc_pool *pool, size_t leaf, size_t hole_coun
 }
 
 /* Serves a request of more than SATURATED granules. */
-__attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, size_t count,
-                                                    size_t size)
+static NOINLINE void *malloc_large(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t end;
     size_t start = ffalloc_large_next(pool, 0, count, &end);
@@ -57,8 +56,8 @@ __attribute__((noinline)) static void *malloc_large(struct ffalloc_pool *pool, s
 
 /* Places a block at the front of a loose hole that ends in `last`, of which all that is left starts
  * in another leaf and is large. */
-__attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, size_t start,
-                                                    size_t last, size_t count, size_t size)
+static NOINLINE void *malloc_loose(struct ffalloc_pool *pool, size_t start, size_t last,
+                                   size_t count, size_t size)
 {
     size_t leaf = leaf_of(start);
     size_t rest = start + count;
@@ -82,8 +81,7 @@ __attribute__((noinline)) static void *malloc_loose(struct ffalloc_pool *pool, s
 }
 
 /* As malloc_large; most often the lower loose hole will do. */
-__attribute__((noinline)) static void *malloc_large_loose(struct ffalloc_pool *pool, size_t count,
-                                                          size_t size)
+static NOINLINE void *malloc_large_loose(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t end;
     size_t start = next_loose(pool, 0, count, &end);
@@ -110,8 +108,8 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
 }
 
 /* The same; here is the case of a large hole whose size in the index need not follow. */
-__attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf,
-                                                           size_t count, size_t size)
+static NOINLINE void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf, size_t count,
+                                          size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
     size_t run = leaf_beyond(pool, leaf + 1, words[1].starts) - leaf - 1;
@@ -131,43 +129,24 @@ __attribute__((noinline)) static void *malloc_before_blank(struct ffalloc_pool *
 }
 
 /* As malloc_last, where the leaf is blank, or ends in no hole: its byte is wrong, which is told. */
-__attribute__((noinline)) static void *malloc_blank(struct ffalloc_pool *pool, size_t leaf,
-                                                    size_t count, size_t size)
+static NOINLINE void *malloc_blank(struct ffalloc_pool *pool, size_t leaf, size_t count,
+                                   size_t size)
 {
     size_t start = first_granule_of(leaf);
     return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
 
-/* As malloc_last, where the hole ends in the next leaf and the block takes all of this one's. */
-APART void *malloc_into_next(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
-{
-    struct leaf *words = &pool->leaves[leaf];
-    struct leaf *next = words + 1;
-    size_t here = leading_zeros(words->used);
-    size_t hole_count = here + lowest_bit(next->used);
-    size_t start = first_granule_of(leaf) + end_of(words->used);
-    if (count > hole_count)
-        return ffalloc_place(pool, start, start + hole_count, count, size);
-    if (!raise_mark(pool, start + count))
-        return ffalloc_refuse_damaged(pool, start);
-
-    size_t bit = start_last(words);
-    void *block = note_placed(pool, start, count, size);
-    words->used |= -bit;
-    next->used |= bits_below(count - here);
-    index_piece_lost(pool, leaf + 1, hole_count - here, hole_count - count);
-    return pool->levels[0][leaf] == hole_count ? ffalloc_after_last(pool, leaf, 0, block) : block;
-}
-
 /* As malloc_last, where the hole ends in the next leaf. */
-__attribute__((noinline)) static void *malloc_before_used(struct ffalloc_pool *pool, size_t leaf,
-                                                          size_t count, size_t size)
+static NOINLINE void *malloc_before_used(struct ffalloc_pool *pool, size_t leaf, size_t count,
+                                         size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
     size_t here = leading_zeros(words->used);
-    if (count >= here)
-        return malloc_into_next(pool, leaf, count, size);
     size_t hole_count = here + lowest_bit(words[1].used);
+    if (count >= here) {
+        size_t start = first_granule_of(leaf) + end_of(words->used);
+        return ffalloc_place(pool, start, start + hole_count, count, size);
+    }
     return place_in_last(pool, leaf, hole_count, count, size);
 }
 
@@ -191,7 +170,7 @@ HOT bool is_beyond_inner_holes(size_t runs, size_t used)
 /* Serves a request of up to SATURATED granules from the leaf that has the lowest hole for it. */
 HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
-    struct leaf *words = leaf_words(pool, leaf);
+    struct leaf *words = &pool->leaves[leaf];
     size_t runs = count < WORD_BITS ? mask_runs(~words->used, count) : 0;
     if (is_beyond_inner_holes(runs, words->used))
         return malloc_last(pool, leaf, words, count, size);
@@ -201,8 +180,8 @@ HOT void *malloc_in(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t
 #if HAS_HINTS
 
 /* From the nodes after that of `leaf`. */
-__attribute__((noinline)) static void *malloc_farther(struct ffalloc_pool *pool, size_t leaf,
-                                                      size_t count, size_t size)
+static NOINLINE void *malloc_farther(struct ffalloc_pool *pool, size_t leaf, size_t count,
+                                     size_t size)
 {
     leaf = index_after(pool, leaf >> FANOUT_LOG2, (unsigned)count);
     if (!index_has(pool, leaf))
@@ -218,21 +197,19 @@ HOT void *malloc_near(struct ffalloc_pool *pool, size_t leaf, size_t count, size
     if (!index_in_node(pool, leaf, count, &found))
         return malloc_farther(pool, leaf, count, size);
     hints_raise(pool, count, found);
-    KEEP(pool);
     return malloc_in(pool, found, count, size);
 }
 
 /* The hint is too low. */
-__attribute__((noinline)) static void *malloc_far(struct ffalloc_pool *pool, size_t leaf,
-                                                  size_t count, size_t size)
+static NOINLINE void *malloc_far(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     if (count > QUICK_GRANULES)
-        __builtin_unreachable();
+        UNREACHABLE();
     return malloc_near(pool, leaf, count, size);
 }
 
 /* Not quick, or larger than any before. */
-__attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool, size_t size)
+static NOINLINE void *malloc_unusual(struct ffalloc_pool *pool, size_t size)
 {
     size_t count = granules_for(pool, size);
     note_request(pool, size);
@@ -245,17 +222,14 @@ __attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool,
     return is_far ? malloc_farther(pool, leaf, count, size) : malloc_near(pool, leaf, count, size);
 }
 
-/* The byte is asked first: a third to a half of the hints are too low. (Its address, and count - 1,
- * gcc would keep, and save two registers for them: 2 % more instructions.) */
+/* The byte is asked first: a third to a half of the hints are too low. */
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t leaf = pool->hints[count - 1];
     if (pool->levels[0][leaf] < count)
         return malloc_far(pool, leaf, count, size);
-    KEEP(pool);
-    KEEP(count);
     if (count > QUICK_GRANULES)
-        __builtin_unreachable();
+        UNREACHABLE();
     return malloc_in(pool, leaf, count, size);
 }
 
@@ -264,15 +238,15 @@ HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 HOT void *serve_quick(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t leaf;
-    if (__builtin_expect(!index_find(pool, count, &leaf), 0))
+    if (IS_RARE(!index_find(pool, count, &leaf)))
         return ffalloc_refuse(pool, size, bytes_of(pool, 1));
     if (count >= WORD_BITS)
-        __builtin_unreachable(); /* by QUICK_GRANULES */
+        UNREACHABLE(); /* by QUICK_GRANULES */
     return malloc_in(pool, leaf, count, size);
 }
 
 /* Not quick, or larger than any before. */
-__attribute__((noinline)) static void *malloc_unusual(struct ffalloc_pool *pool, size_t size)
+static NOINLINE void *malloc_unusual(struct ffalloc_pool *pool, size_t size)
 {
     size_t count = granules_for(pool, size);
     note_request(pool, size);

@@ -39,14 +39,6 @@ static inline bool leaf_is_blank(const struct leaf *leaf)
     return !leaf->used;
 }
 
-/* The words of a leaf, which malloc needs again and again. */
-HOT struct leaf *leaf_words(const struct ffalloc_pool *pool, size_t leaf)
-{
-    struct leaf *words = &pool->leaves[leaf];
-    KEEP_POINTER(words);
-    return words;
-}
-
 /* Whether the last granule of a leaf that is not blank is free: a hole reaches the leaf's end. */
 static inline bool leaf_ends_in_hole(const struct leaf *leaf)
 {

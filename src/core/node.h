@@ -20,13 +20,6 @@
 #include "bits.h"
 #include "choices.h"
 
-/* On the way of every call: a function of its own only where size is what counts. */
-#if FFALLOC_SMALL
-#define HOT static inline
-#else
-#define HOT static inline __attribute__((always_inline))
-#endif
-
 #if defined(__SSE2__) && UINTPTR_MAX > 0xffffffff && !defined(FFALLOC_PLAIN) && !FFALLOC_SMALL
 #define HAS_SSE2 1
 #else
@@ -42,7 +35,7 @@
 
 #define FANOUT_LOG2  FANOUT_LOG2_OF(WORD_LOG2, FFALLOC_SMALL)
 #define FANOUT       (1u << FANOUT_LOG2)
-#define NODE_ALIGNED __attribute__((aligned(FANOUT / 2))) /* what looks at a node relies on */
+#define NODE_ALIGNED ALIGNED_TO(FANOUT / 2) /* what looks at a node relies on */
 
 #if FFALLOC_SMALL
 /* small.c has its own. */
@@ -196,10 +189,15 @@ static inline size_t bytes_max(size_t x, size_t y)
 /* The word of a node that begins with byte `at`. Byte 0 is the lowest, whatever the machine. */
 HOT size_t node_word(const uint8_t *node, unsigned at)
 {
-    size_t word;
+    size_t word = 0;
+#ifdef __GNUC__
     __builtin_memcpy(&word, __builtin_assume_aligned(node + at, sizeof word), sizeof word);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     word = sizeof word > 4 ? __builtin_bswap64(word) : __builtin_bswap32(word);
+#endif
+#else
+    for (unsigned i = 0; i < NODE_WORD; i++)
+        word |= (size_t)node[at + i] << 8 * i;
 #endif
     return word;
 }
@@ -255,7 +253,6 @@ HOT unsigned largest_of(size_t bytes)
 
 HOT unsigned node_max(const uint8_t *node)
 {
-    KEEP_POINTER(node);
     size_t low = bytes_max(node_word(node, 0), node_word(node, NODE_WORD));
     size_t high = bytes_max(node_word(node, 2 * NODE_WORD), node_word(node, 3 * NODE_WORD));
     return largest_of(bytes_max(low, high));

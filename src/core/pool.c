@@ -12,8 +12,7 @@ void ffalloc_raise_error(const struct ffalloc_pool *pool, const void *address,
         pool->on_error((struct ffalloc_pool *)(uintptr_t)pool, address, kind);
 }
 
-__attribute__((noinline, cold)) void *ffalloc_refuse_damaged(const struct ffalloc_pool *pool,
-                                                             size_t start)
+COLD void *ffalloc_refuse_damaged(const struct ffalloc_pool *pool, size_t start)
 {
     ffalloc_raise_error(pool, address_of(pool, start), FFALLOC_DAMAGED);
     return NULL;
@@ -79,8 +78,9 @@ void *ffalloc_refuse(struct ffalloc_pool *pool, size_t size, size_t alignment)
 
 void *ffalloc_calloc(struct ffalloc_pool *pool, size_t count, size_t size)
 {
-    size_t total;
-    if (__builtin_mul_overflow(count, size, &total))
+    size_t total = count * size;
+    bool is_small = !((count | size) >> WORD_BITS / 2); /* then no product wraps */
+    if (!is_small && count && total / count != size)
         return ffalloc_refuse(pool, SIZE_MAX, bytes_of(pool, 1));
     size_t mark = pool->high_water_granules;
     unsigned char *block = (unsigned char *)ffalloc_malloc(pool, total);

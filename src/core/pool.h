@@ -90,21 +90,8 @@ typedef uint16_t hole_size;
 #define PAGE_FANOUT_LOG2 3u
 #define PAGE_FANOUT      ((size_t)1 << PAGE_FANOUT_LOG2)
 
-/* Whether there are hints, and nodes of the tree that may be too high for a while (hints.h). Tests
- * define FFALLOC_HINTS. */
-#ifdef FFALLOC_HINTS
-#define HAS_HINTS FFALLOC_HINTS
-#else
+/* Whether there are hints, and nodes of the tree that may be too high for a while (hints.h). */
 #define HAS_HINTS (WORD_LOG2 == 6 && !FFALLOC_SMALL)
-#endif
-
-/* Of a rarer way that a function ends with: one of its own, so that the other saves fewer
- * registers. With 32-bit words few are saved, and code counts: there the compiler decides. */
-#if HAS_HINTS
-#define APART static __attribute__((noinline))
-#else
-#define APART static
-#endif
 
 /* Sizes of 1 to 8 granules have a hint of their own, the last one is for 16 and more. With these
  * and the stale nodes, the header leaves a pool of 1024 bytes 51 granules of 16. */
@@ -171,7 +158,7 @@ struct ffalloc_pool {
     NODE_ALIGNED uint8_t lone[FANOUT];
 #endif
 #endif
-    __extension__ hole_size *levels[];
+    EXTENSION hole_size *levels[];
 };
 
 /* Granules for a request of `size` bytes: at least one, and no size wraps. */

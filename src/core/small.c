@@ -144,8 +144,8 @@ static size_t align_up(const struct ffalloc_pool *pool, size_t granule, size_t m
 
 /* The hole that step 1, 2 or 3 of the rule of ffalloc_aligned_alloc finds, or NOT_FOUND. A function
  * of its own, so that its stack is given back before the deeper calls. */
-__attribute__((noinline)) static size_t find_hole(const struct ffalloc_pool *pool, size_t count,
-                                                  size_t mask, unsigned step)
+static NOINLINE size_t find_hole(const struct ffalloc_pool *pool, size_t count, size_t mask,
+                                 unsigned step)
 {
     size_t least = step == 2 ? count + mask : count;
     unsigned groups = 0;

@@ -8,10 +8,8 @@
 #define HEADER_SIZE(word_log2, is_small)                                                           \
     ((word_log2) == 6 ? ((is_small) ? 104u : 176u) : ((is_small) ? 56u : 60u))
 
-#ifndef FFALLOC_HINTS
 _Static_assert(sizeof(struct ffalloc_pool) == HEADER_SIZE(WORD_LOG2, FFALLOC_SMALL),
                "the header of a pool has another size than other machines think");
-#endif
 
 #if !FFALLOC_SMALL
 
