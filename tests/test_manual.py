@@ -1,13 +1,43 @@
 # SPDX-License-Identifier: MIT
 """What --help, the manual page and the completion say of each command is one thing."""
 
+import os
 import re
 import subprocess
 
-from support import BUILD, SOURCE
+import support
+from support import BUILD, SOURCE, need
 from tool import ToolCase
 
 OF_ALL = {"help", "usage"}
+
+
+def examples(page):
+    """The lines between .Bd and .Ed of the page's examples."""
+    text = (SOURCE / "doc" / page).read_text().split(".Sh EXAMPLES\n")[1].split("\n.Sh ")[0]
+    return "".join(re.findall(r"^\.Bd .*\n((?:.*\n)*?)\.Ed$", text, re.M))
+
+
+class Examples(ToolCase):
+    PROGRAM = "#include <stdlib.h>\nint main(void) { free(malloc(5000)); return 0; }"
+
+    def test_of_the_command_do_what_they_say(self):
+        subprocess.run([need("gcc"), "-xc", "-", "-o", self.folder / "app"], input=self.PROGRAM, text=True, check=True)
+        commands = re.findall(r"^\$ (.*)$", examples("ffalloc.1"), re.M)
+        self.assertGreater(len(commands), 5)
+        path = f"{BUILD}:{os.environ['PATH']}"
+        done = support.run(["bash", "-ec", "\n".join(commands)], preload=None, cwd=self.folder, PATH=path)
+        self.assert_ends_well(done)
+        self.assertIn("\n0\n", done.stdout)
+        self.assertIn("0 crashed or hung", done.stdout)
+        self.assertTrue((self.folder / "app.html").exists())
+
+    def test_of_the_core_compile(self):
+        text = "#include <ffalloc/ffalloc.h>\nint main(void)\n{\n" + examples("ffalloc.3") + "return 0; }\n"
+        program = self.folder / "program"
+        subprocess.run([need("gcc"), "-Wall", "-Werror", "-I", SOURCE / "include", "-xc", "-",
+                        *SOURCE.glob("src/core/*.c"), "-o", program], input=text, text=True, check=True)
+        self.assertEqual(subprocess.run([program]).returncode, 0)
 
 
 class Manual(ToolCase):
