@@ -114,6 +114,22 @@ class Bench(unittest.TestCase):
                             (30.0 if "record" in words else 20.0) * next(self.speeds))
         self.assertEqual(rows["|"], ["job", "|", "20.00", "|", "30.00", "|", "+50%", "|", "20.00", "|"])
 
+    def test_guards_tell_no_clock_of_two_speeds(self):
+        def run(name, words, environment):
+            return mock.Mock(cpu=(2.0 if "FFALLOC_GUARD" in environment else 1.0) * next(self.speeds))
+
+        job = mock.Mock(run_command=run, prepare=lambda folder: {name: (["true"], {}) for name in ("python3", "g++")})
+        rows = self.printed("guards", lambda bench: bench.print_costs(), programs=job, PROGRAMS=("python3", "g++"),
+                            high_water=lambda words, environment: 10.0 + len(environment.get("FFALLOC_GUARD", "")),
+                            shutil=mock.Mock(which=lambda name: name))
+        self.assertEqual(rows["|"], ["GUARD=1,", "QUARANTINE=1M", *["|", "2.00", "|", "1.10"] * 2, "|"])
+
+    def test_misuse_is_counted(self):
+        rows = self.printed("guards", lambda bench: (bench.print_caught(), print("itself")), TRIALS=1,
+                            LIBRARY=BUILD / "libffalloc.so")
+        self.assertEqual(rows["|"][:3], ["all", "kinds", "|"])
+        self.assertGreater(int(rows["|"][-4]), 95)
+
     def test_single_calls_are_counted_against_the_adversary(self):
         for scenario in SCENARIOS:
             with self.subTest(scenario):

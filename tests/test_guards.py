@@ -35,6 +35,10 @@ LINES = (
      r"0x\w+: 1 byte from byte \d+ on overwritten by 01; seen by FFALLOC_CHECK"),
     ("double-free", BOTH, rf"double free of a block of 64 bytes at ADDRESS, which was freed; asked for at {SITE}; "
      rf"freed at {SITE}"),
+    ("late-double-free", BOTH, rf"double free of a block of 64 bytes at ADDRESS, which was freed; asked for at {SITE}; "
+     rf"freed at {SITE}"),
+    ("end-free", GUARD, r"free of 0x\w+, which is 0 bytes after a block of 64 bytes at ADDRESS"),
+    ("wrong-size", GUARD, r"free_sized of 0x\w+ with a size of 62 bytes, which is a block of 61 bytes"),
     ("interior-free", GUARD, r"free of 0x\w+, which is 16 bytes inside a block of 64 bytes at ADDRESS"),
     ("realloc-freed", BOTH, rf"realloc of a block of 64 bytes at ADDRESS, which was freed; asked for at {SITE}; "
      rf"freed at {SITE}"),

@@ -32,8 +32,18 @@ class Misuse(HangCase):
         "inbox": r"free of 0x[0-9a-f]+, which is 16 bytes inside a block of 64 bytes",
     }
 
+    GUARDED = {
+        "free": "double free of a block of 64 bytes at ",
+        "realloc": "realloc of a block of 64 bytes at ",
+        "size": "malloc_usable_size of a block of 64 bytes at ",
+        "overflow": "overflow of a block of 64 bytes at ",
+    }
+    GUARDS = {"FFALLOC_GUARD": "1", "FFALLOC_QUARANTINE": "1M"}
+
     def test_a_handler_of_the_abort_may_allocate(self):
-        for misuse, line in self.MISUSES.items():
+        told = [(misuse, line, {}) for misuse, line in self.MISUSES.items()]
+        told += [(misuse, line, self.GUARDS) for misuse, line in self.GUARDED.items()]
+        for misuse, line, switches in told:
 
             def judge(process):
                 self.assert_aborts(process)
@@ -41,12 +51,13 @@ class Misuse(HangCase):
                 self.assertEqual(process.stderr.count("\n"), 1, process.stderr)
                 self.assertRegex(process.stderr, line)
 
-            self.check_each_way([CHILDREN / "told", misuse, "abort"], judge)
+            self.check_each_way([CHILDREN / "told", misuse, "abort"], judge, **switches)
 
     def test_who_reads_of_it_may_allocate_first(self):
-        for misuse in self.MISUSES:
-            command = [CHILDREN / "told", misuse, "pipe"]
-            self.check_each_way(command, self.assert_ends_well, FFALLOC_ON_ERROR="report")
+        for misuses, switches in ((self.MISUSES, {}), (self.GUARDED, self.GUARDS)):
+            for misuse in misuses:
+                command = [CHILDREN / "told", misuse, "pipe"]
+                self.check_each_way(command, self.assert_ends_well, FFALLOC_ON_ERROR="report", **switches)
 
 
 class Cancellation(HangCase):

@@ -134,6 +134,15 @@ static void double_free(void)
     give(&block);
 }
 
+/* The memory may be given out again in between. */
+static void late_double_free(void)
+{
+    char *stale = block;
+    give(&block);
+    block = malloc(64);
+    release(stale);
+}
+
 static void double_free_merged(void)
 {
     give(&before);
@@ -143,6 +152,11 @@ static void double_free_merged(void)
 static void interior_free(void)
 {
     release(block + 16);
+}
+
+static void end_free(void)
+{
+    release(block + usable(block));
 }
 
 static void misaligned_free(void)
@@ -239,8 +253,10 @@ static const struct {
     {"leak", leak},
     {"leak-cycle", leak_two},
     {"double-free", double_free},
+    {"late-double-free", late_double_free},
     {"double-free-merged", double_free_merged},
     {"interior-free", interior_free},
+    {"end-free", end_free},
     {"misaligned-free", misaligned_free},
     {"foreign-free", foreign_free},
     {"wild-free", wild_free},

@@ -6,8 +6,8 @@
  *   told MISUSE pipe    standard error is a full pipe, and its reader does so before it reads;
  *                       signals interrupt the one who writes, meanwhile
  *
- *   free, realloc, size of a freed block; foreign: of an address that is no block's; inbox: a wrong
- *   free of the other thread, which waits for the owner
+ *   free, realloc, size of a freed block; overflow: of a live one, seen by its free; foreign: of an
+ * address that is no block's; inbox: a wrong free of the other thread, which waits for the owner
  */
 #include <fcntl.h>
 #include <malloc.h>
@@ -70,6 +70,13 @@ static void *live(void *nothing)
     return nothing;
 }
 
+static void overflow(void)
+{
+    char *block = malloc(64);
+    ((volatile char *)block)[64] = 1;
+    release(block);
+}
+
 static void misuse(const char *what, char *stale)
 {
     if (strcmp(what, "free") == 0)
@@ -78,6 +85,8 @@ static void misuse(const char *what, char *stale)
         sink = resize(stale, 100) != NULL;
     else if (strcmp(what, "size") == 0)
         sink = usable(stale);
+    else if (strcmp(what, "overflow") == 0)
+        overflow();
     else if (strcmp(what, "foreign") == 0)
         release((void *)(uintptr_t)0x1000);
     else if (strcmp(what, "inbox") == 0)
