@@ -23,6 +23,8 @@ LINES = (
      rf"asked for at {SITE}; right of it a block of 64 bytes at 0x\w+; seen by free"),
     ("overflow-even", GUARD, rf"overflow of a block of 64 bytes at ADDRESS: 1 byte from byte 64 on overwritten by 01; "
      rf"asked for at {SITE}; right of it a block of 61 bytes at 0x\w+; seen by free"),
+    ("overflow-long", GUARD, r"overflow of a block of at most 64 bytes at ADDRESS: up to 64 bytes from byte 64 on "
+     r"overwritten by 01 01 01 01 01 01 01 01 \.\.\.; right of it a block of 61 bytes at 0x\w+; seen by realloc"),
     ("underflow", GUARD, rf"underflow of a block of 64 bytes at ADDRESS: 1 byte before it overwritten by 01; "
      rf"asked for at {SITE}; left of it a block of 64 bytes at 0x\w+; seen by free"),
     ("use-after-free", GUARD, r"write after free to a hole of \d+ bytes at 0x\w+: 1 byte from byte \d+ on "

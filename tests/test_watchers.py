@@ -69,6 +69,13 @@ class Memcheck(TestCase):
                 sized = run([*VALGRIND, CHILDREN / "fault"], FFALLOC_STATS="1", FFALLOC_POOL="64K", FFALLOC_LEAKS="0")
                 self.assertIn("exact first fit", sized.stderr)
 
+    def test_a_block_whose_guard_was_overwritten_is_freed_all_the_same(self):
+        process = run([*VALGRIND, CHILDREN / "fault", "overflow-long"], FFALLOC_STATS="json", FFALLOC_LEAKS="0")
+        self.assertRegex(process.stderr, "Invalid write of size 1")
+        self.assertNotIn("Invalid free", process.stderr)
+        plain = run([*VALGRIND, CHILDREN / "fault"], FFALLOC_STATS="json", FFALLOC_LEAKS="0")
+        self.assertEqual(self.stats_of(process)["block_count"], self.stats_of(plain)["block_count"])
+
     def test_memcheck_and_the_report_agree_on_what_leaks(self):
         for fault in ("leak", "leak-cycle", "none"):
             for variables in ({}, EXACT):

@@ -144,6 +144,8 @@ static size_t asked_of(struct shard *shard, unsigned char *block, size_t usable,
     annotate_enter(heap.watchers);
     struct guard_end end = guard_read(&heap.guards.guard, block, usable);
     annotate_leave(heap.watchers);
+    if (end.asked == SIZE_MAX) /* it was overwritten, and the tool has said so */
+        return annotate_requested_size(heap.watchers, block, usable - heap.guards.guard.size);
     if (!end.is_waiting)
         return end.asked;
     const struct waiting *waiting = quarantine_find(guards_quarantine(shard), block);

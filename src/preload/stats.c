@@ -71,7 +71,8 @@ static void leave_guards_out(struct shard *shard, struct ffalloc_stats *stats)
 {
     size_t waiting_size = guards_quarantine(shard)->size;
     stats->block_count = guards_live(shard).block_count;
-    stats->alloc_count--;
+    stats->alloc_count -=
+        stats->alloc_count > 0; /* where not even that guard fits, there is none */
     stats->used_size -= waiting_size;
     stats->free_size += waiting_size;
 }

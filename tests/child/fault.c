@@ -82,6 +82,14 @@ static void overflow_even(void)
     ((volatile char *)block)[64] = 1;
 }
 
+/* All of a guard. */
+static void overflow_long(void)
+{
+    for (size_t i = 0; i < 64; i++)
+        ((volatile char *)block)[64 + i] = 1;
+    block = resize(block, 50);
+}
+
 static void underflow(void)
 {
     ((volatile char *)block)[-1] = 1;
@@ -245,6 +253,7 @@ static const struct {
 } faults[] = {
     {"overflow", overflow},
     {"overflow-even", overflow_even},
+    {"overflow-long", overflow_long},
     {"underflow", underflow},
     {"use-after-free", use_after_free},
     {"use-after-reuse", use_after_reuse},
