@@ -465,6 +465,17 @@ class Attached(Programs):
         self.assertLess(len(left), 20, "others' tests have theirs")
         self.finish(server)
 
+    def test_a_guarded_process_is_told_by_what_was_asked_for(self):
+        peaks = []
+        for options in ((), ("--guard", "--quarantine=64K")):
+            server = self.run_live(*options, "--", sys.executable, "-c", PROGRAM)
+            recorder = self.attach(server.pid)
+            time.sleep(0.5)
+            self.call(server, 100)
+            self.interrupt(recorder, 0)
+            peaks.append(self.object("size", "--json", self.folder / "trace")["payload_peak"])
+        self.assertLess(abs(peaks[1] - peaks[0]), peaks[0] / 50)
+
     def test_says_that_it_waits(self):
         server = self.run_live("--", sys.executable, "-c", PROGRAM)
         recorder = self.attach(server.pid)

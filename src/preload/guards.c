@@ -74,8 +74,14 @@ void guards_start_pool(struct shard *shard)
     unsigned char *front = heap.guards.has_guards
                                ? ffalloc_malloc(shard->pool, guard_gross(&heap.guards.guard, 1))
                                : NULL;
-    if (front)
-        seal(front, 1);
+    if (!front)
+        return;
+    const struct guard *guard = &heap.guards.guard;
+    size_t usable = usable_for(1);
+    annotate_enter(heap.watchers);
+    guard_seal(guard, front, usable, 1, 0);
+    guard_note(guard, front, usable, 1, 0, true); /* so that it counts as nobody's */
+    annotate_leave(heap.watchers);
 }
 
 static void tell(struct shard *shard, struct damage *damage, const char *found_by)

@@ -20,8 +20,11 @@ static bool is_stopped;
 static bool tell_block(void *context, const struct ffalloc_block *block)
 {
     struct recorder *recorder = context;
-    if (block->is_used)
-        record_put(recorder, RING_LIVE, block->address, block->size);
+    struct ffalloc_block told = *block;
+    bool is_waiting = guards_read(&told); /* it is free to the program */
+    size_t mask = heap.options.granule - 1;
+    if (told.is_used && !is_waiting)
+        record_put(recorder, RING_LIVE, told.address, (told.size + !told.size + mask) & ~mask);
     return !recorder->is_off;
 }
 

@@ -251,30 +251,20 @@ bool guards_read(struct ffalloc_block *block)
     return end.is_waiting;
 }
 
-struct live_count {
-    struct guards_live live;
-    bool is_first;
-};
-
 static bool count_live(void *context, const struct ffalloc_block *block)
 {
-    struct live_count *count = context;
-    if (!block->is_used)
-        return true;
-    struct guard_end end = guard_read(&heap.guards.guard, block->address, block->size);
-    if (!count->is_first && !end.is_waiting) {
-        count->live.block_count++;
-        count->live.asked_size += end.asked == SIZE_MAX ? 0 : end.asked;
+    struct guards_live *live = context;
+    struct ffalloc_block asked = *block;
+    if (asked.is_used && !guards_read(&asked)) {
+        live->block_count++;
+        live->asked_size += asked.size;
     }
-    count->is_first = false;
     return true;
 }
 
 struct guards_live guards_live(struct shard *shard)
 {
-    struct live_count count = {.is_first = true};
-    annotate_enter(heap.watchers);
-    ffalloc_walk(shard->pool, count_live, &count);
-    annotate_leave(heap.watchers);
-    return count.live;
+    struct guards_live live = {0};
+    ffalloc_walk(shard->pool, count_live, &live);
+    return live;
 }
