@@ -63,6 +63,15 @@ class Rooms(unittest.TestCase):
         self.assertGreater(len(names), 20)
         self.assertEqual([name for name in names if not (SOURCE / name).exists()], [])
 
+    def test_the_core_s_design_names_each_of_its_files(self):
+        text = (SOURCE / "src/core/README.md").read_text()
+        named = set(re.findall(r"`(\w+\.[ch])`", text)) | {"pool.h"}
+        there = {path.name for path in (SOURCE / "src/core").glob("*.[ch]")}
+        self.assertEqual(named - there, {"ffalloc.h"})
+        small = {"audit.h", "config.h", "locked.c", "memory.h", "setup.h", "small.c", "blocks.h"}
+        self.assertEqual(there - named - small, set())
+        self.assertLess(len(text.splitlines()), 100, "two pages")
+
 
 if __name__ == "__main__":
     unittest.main()
