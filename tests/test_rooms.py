@@ -52,6 +52,12 @@ class Rooms(unittest.TestCase):
         names = collections.Counter(path.name for path in [*sources(), *headers])
         self.assertEqual([name for name, count in names.items() if count > 1], [])
 
+    def test_each_comment_of_the_core_stands_on_its_own(self):
+        leaning = re.compile(r"/\*\s*\*? ?(As [a-z_]+,|The same\b)|\bas above\b|\blikewise\b")
+        wrong = [f"{path.name}: {found.group().strip()}" for path in sorted((SOURCE / "src/core").iterdir())
+                 for found in leaning.finditer(path.read_text())]
+        self.assertEqual(wrong, [])
+
     def test_contributing_names_what_there_is(self):
         """Each room of src, and no file that is none."""
         text = (SOURCE / "CONTRIBUTING.md").read_text()

@@ -24,7 +24,8 @@ void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, si
 /* Frees the block that starts at `start`: makes it a hole, merged with one on either side. */
 void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start);
 
-/* The same of the granules from `from` on of the block from `start` to `end`, which stays. */
+/* Frees the granules from `from` on of the block from `start` to `end`: they become a hole, merged
+ * with one behind them. */
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end);
 
 #endif

@@ -117,7 +117,7 @@ HOT void *note_placed(struct ffalloc_pool *pool, size_t start, size_t count, siz
 /* A block was placed in a leaf that does not end in a hole. Returns it. */
 void *ffalloc_after_placed(struct ffalloc_pool *pool, size_t leaf, size_t free, void *block);
 
-/* The same, of granules `its`, in a leaf that ends in another hole. */
+/* A block of granules `its` was placed in a leaf that ends in another hole. Returns it. */
 void *ffalloc_after_inner(struct ffalloc_pool *pool, size_t leaf, size_t its, void *block);
 
 /* A leaf's largest hole was its last, of which `rest` granules remain. Returns `block`. */

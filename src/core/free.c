@@ -45,8 +45,8 @@ HOT size_t used_from(size_t used, size_t start)
     return end_of(used) - (unsigned)(start & (WORD_BITS - 1));
 }
 
-/* As release_at_end, of a block that ends in another leaf, `over` granules of which are its, and
- * from where a hole goes on beyond that leaf. */
+/* Frees a block with something used before it in its leaf, which ends in another one, `over`
+ * granules of that being its, and from where a hole goes on beyond that leaf. */
 static NOINLINE void release_before_hole(struct ffalloc_pool *pool, size_t start, size_t end_leaf,
                                          size_t over)
 {
@@ -68,8 +68,8 @@ static NOINLINE void release_before_hole(struct ffalloc_pool *pool, size_t start
     FFALLOC_LARGE_FREED(pool, bytes_of(pool, end - start));
 }
 
-/* As release_at_end, of a block that goes on in a run of blank leaves and ends in the one after
- * them. */
+/* Frees a block with something used before it in its leaf (`below`), which goes on in a run of
+ * blank leaves and ends in the one after them. */
 APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
@@ -98,8 +98,8 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
     FFALLOC_LARGE_FREED(pool, bytes_of(pool, count));
 }
 
-/* As release_at_end, where the next leaf is blank. Here is the case of a loose hole that the block
- * ends at. */
+/* Frees a block with something used before it in its leaf (`below`), and nothing behind it there,
+ * before a blank leaf; it may end at a loose hole, of which nothing but that need be told. */
 static NOINLINE void release_before_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
     size_t leaf = leaf_of(start);
@@ -169,9 +169,9 @@ APART void release_between(struct ffalloc_pool *pool, size_t start, size_t hole,
 }
 
 /*
- * As release_at_start, after a run of blank leaves: what a sweep of frees does again and again, as
- * of a queue. Here are the cases in which a loose hole grows, which then ends in the leaf where the
- * block did, and that of a block between two holes.
+ * Frees a block that nothing is used before in its leaf, after a run of blank leaves: what a sweep
+ * of frees does again and again, as of a queue. A loose hole grows, which then ends in the leaf
+ * where the block did; or the block lies between two holes.
  */
 static NOINLINE void release_after_run(struct ffalloc_pool *pool, size_t start, size_t above)
 {

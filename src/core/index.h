@@ -144,8 +144,9 @@ HOT size_t next_node(const struct ffalloc_pool *pool, unsigned base, size_t node
 
 #if HAS_HINTS
 
-/* As ffalloc_index_next, of the leaves after a node of levels[1]. Those that a node of levels[2]
- * has are found all at once: a stale one misleads, and the next is at hand. */
+/* The first leaf after a node of levels[1] in which a hole of `least` granules starts, or
+ * NOT_FOUND. The nodes that one of levels[2] has are found all at once: a stale one misleads, and
+ * the next is at hand. */
 HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
     if (pool->level_count < 2)
@@ -169,7 +170,9 @@ HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned le
 
 #else
 
-/* The same. */
+/* The first leaf after a node of levels[1] in which a hole of `least` granules starts, or
+ * NOT_FOUND.
+ */
 HOT size_t index_after(const struct ffalloc_pool *pool, size_t node, unsigned least)
 {
     while ((node = next_node(pool, 1, node, least)) != NOT_FOUND) {

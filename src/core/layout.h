@@ -23,7 +23,7 @@ struct machine {
     size_t header_size;   /* of struct ffalloc_pool */
     bool is_small;        /* its core is compiled with FFALLOC_SMALL */
     size_t most_granules; /* leaf numbers have 32 bits, and one of them means none; in a small core
-                             sizes of holes have half a word, likewise */
+                             sizes of holes have half a word */
 };
 
 /* What this processor makes of a pool. */

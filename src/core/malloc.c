@@ -80,7 +80,7 @@ static NOINLINE void *malloc_loose(struct ffalloc_pool *pool, size_t start, size
     return block;
 }
 
-/* As malloc_large; most often the lower loose hole will do. */
+/* Serves a request of more than SATURATED granules; most often the lower loose hole will do. */
 static NOINLINE void *malloc_large_loose(struct ffalloc_pool *pool, size_t count, size_t size)
 {
     size_t end;
@@ -94,7 +94,7 @@ static NOINLINE void *malloc_large_loose(struct ffalloc_pool *pool, size_t count
 
 #endif
 
-/* As malloc_last, where the next leaf is blank. */
+/* Serves a request from a leaf's last hole, which goes on in blank leaves. */
 APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count, size_t size)
 {
     struct leaf *words = &pool->leaves[leaf];
@@ -107,7 +107,8 @@ APART void *malloc_to_blank(struct ffalloc_pool *pool, size_t leaf, size_t count
     return place_in_last(pool, leaf, end - start, count, size);
 }
 
-/* The same; here is the case of a large hole whose size in the index need not follow. */
+/* Serves a request from a leaf's last hole, which goes on in blank leaves, and which may be a large
+ * one whose size in the index need not follow. */
 static NOINLINE void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf, size_t count,
                                           size_t size)
 {
@@ -128,7 +129,8 @@ static NOINLINE void *malloc_before_blank(struct ffalloc_pool *pool, size_t leaf
     return note_placed(pool, start, count, size);
 }
 
-/* As malloc_last, where the leaf is blank, or ends in no hole: its byte is wrong, which is told. */
+/* Serves a request from a leaf that is blank, or ends in no hole: then its byte is wrong, which is
+ * told. */
 static NOINLINE void *malloc_blank(struct ffalloc_pool *pool, size_t leaf, size_t count,
                                    size_t size)
 {
@@ -136,7 +138,7 @@ static NOINLINE void *malloc_blank(struct ffalloc_pool *pool, size_t leaf, size_
     return ffalloc_place(pool, start, map_hole_end(pool, start), count, size);
 }
 
-/* As malloc_last, where the hole ends in the next leaf. */
+/* Serves a request from a leaf's last hole, which ends in the next leaf. */
 static NOINLINE void *malloc_before_used(struct ffalloc_pool *pool, size_t leaf, size_t count,
                                          size_t size)
 {

@@ -127,7 +127,7 @@ static inline unsigned node_max_but(const uint8_t *node, unsigned child)
 
 #else
 
-/* The same byte everywhere in a word. */
+/* A word of one byte again and again. */
 #define IN_EACH_BYTE(byte) (SIZE_MAX / 0xff * (byte))
 
 /* Bit 7 of each byte: x >= bound there. The subtraction is kept inside each byte by setting

@@ -14,7 +14,7 @@ static inline size_t mask_runs_of_4(size_t mask)
     return runs2 & runs2 >> 2;
 }
 
-/* As mask_runs below, of more than 8 set bits; `runs8` has the places where 8 begin. */
+/* Where `count` set bits begin, more than 8; `runs8` has the places where 8 do. */
 HOT size_t runs_beyond_8(size_t runs8, size_t count)
 {
     if (count <= 16)
@@ -49,7 +49,7 @@ HOT size_t mask_runs_to_8(size_t mask, size_t count)
     return run_step(mask, count, 2);
 }
 
-/* The same; `count` is 1 to WORD_BITS - 1. */
+/* Where `count` set bits begin, 1 to WORD_BITS - 1. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
     if (count <= 8)
@@ -60,8 +60,9 @@ HOT size_t mask_runs(size_t mask, size_t count)
 
 #else
 
-/* The same, from the runs of 1, 2, 4, 8 or 16 that two of make `count`: there is a step less with a
- * shift that varies, and an operand that is shifted by a constant costs ARM nothing. */
+/* Where `count` set bits begin, 1 to WORD_BITS - 1: two runs of 1, 2, 4, 8 or 16, the second
+ * shifted, make it. There is a step less with a shift that varies, and an operand that is shifted
+ * by a constant costs ARM nothing. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
     size_t runs2 = mask & mask >> 1;

@@ -105,8 +105,8 @@ extern struct heap heap __attribute__((visibility("hidden")));
 /* The thread's home, NULL before its first call that needs one. */
 extern __thread struct shard *heap_home __attribute__((tls_model("initial-exec")));
 
-/* The same if nothing is to be done for a call but to serve it from there with the lock held; else
- * NULL, as it is before the thread's first call. */
+/* The thread's home if nothing is to be done for a call but to serve it from there with the lock
+ * held; else NULL, as it is before the thread's first call. */
 extern __thread struct shard *heap_plain_home __attribute__((tls_model("initial-exec")));
 
 /* What is called, for messages, where that is not told by what is wrong; NULL, or
