@@ -495,9 +495,12 @@ class Attached(Programs):
         ):
             self.assert_one_line(self.tool("record", "-o", trace, *words, status=status), text)
         recorder = self.attach(server.pid)
-        time.sleep(0.2)
-        self.call(server, 100)
-        self.assert_one_line(self.tool("record", "-o", trace, "--pid", f"{server.pid}", status=125), "already")
+        end = time.monotonic() + 30
+        while not (self.folder / "trace.unfinished").exists() and time.monotonic() < end:
+            self.call(server, 10)
+            time.sleep(0.02)
+        done = self.tool("record", "-o", trace, "--pid", f"{server.pid}", status=125, timeout=30)
+        self.assert_one_line(done, "already")
         self.assertEqual(self.tool("snapshot", f"{server.pid}").stdout, f"{self.folder / 'trace'}.snapshot\n")
         self.interrupt(recorder, 0)
         with open(control_of(os.getpid()), "wb") as file:
