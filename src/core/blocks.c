@@ -21,6 +21,7 @@ HOT void index_cut(struct ffalloc_pool *pool, size_t start, size_t rest, size_t 
 
 HOT void cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t end, size_t count)
 {
+    EXPECT(block <= start && count >= 1 && count <= end - start && end <= pool->granule_count);
     size_t rest = start + count;
     large_cut(pool, start, rest, end);
     map_take(pool, block, start, rest);
@@ -37,6 +38,7 @@ void ffalloc_blocks_cut(struct ffalloc_pool *pool, size_t block, size_t start, s
 void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, size_t end,
                            size_t count)
 {
+    EXPECT(hole < at && count >= 1 && at + count <= end && end <= pool->granule_count);
     size_t rest = at + count;
     large_cut(pool, hole, rest, end);
     if (at - hole >= LARGE)
@@ -55,6 +57,7 @@ void ffalloc_blocks_cut_at(struct ffalloc_pool *pool, size_t hole, size_t at, si
  * starts at `left`. */
 HOT void release_to(struct ffalloc_pool *pool, size_t left, size_t from, size_t end)
 {
+    EXPECT(left <= from && from < end && end <= pool->granule_count);
     size_t right = map_hole_end(pool, end);
     size_t leaf = leaf_of(left);
     large_merge(pool, left, from, end, right);
@@ -77,6 +80,7 @@ void ffalloc_blocks_release(struct ffalloc_pool *pool, size_t start)
 
 void ffalloc_blocks_trim(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
 {
+    EXPECT(start < from && from < end && end <= pool->granule_count);
     map_split_block(pool, start, from);
     release_to(pool, from, from, end);
 }

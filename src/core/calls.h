@@ -131,6 +131,7 @@ void *ffalloc_after_last(struct ffalloc_pool *pool, size_t leaf, size_t rest, vo
 HOT void *place_in_leaf(struct ffalloc_pool *pool, size_t leaf, struct leaf *words, size_t bit,
                         size_t count, size_t size)
 {
+    EXPECT(count >= 1 && count < WORD_BITS && !(words->used & ((bit << count) - bit)));
     size_t its = (bit << count) - bit;
     size_t start = first_granule_of(leaf) + lowest_bit(bit);
     if (!raise_mark(pool, start + count))

@@ -39,6 +39,14 @@
 #define EXTENSION
 #endif
 
+/* What a function's caller has made sure of, at its head. Test builds that define FFALLOC_EXPECT
+ * end where it does not hold; overwritten metadata, too, may lead there. */
+#ifdef FFALLOC_EXPECT
+#define EXPECT(condition) ((condition) ? (void)0 : __builtin_trap())
+#else
+#define EXPECT(condition) ((void)0)
+#endif
+
 /* Of a rarer way that a function ends with: one of its own, so that the other saves fewer
  * registers. With 32-bit words few are saved, and code counts: there the compiler decides. */
 #if UINTPTR_MAX > 0xffffffff && !FFALLOC_SMALL

@@ -102,6 +102,7 @@ APART void release_with_blank(struct ffalloc_pool *pool, size_t start, size_t be
  * before a blank leaf; it may end at a loose hole, of which nothing but that need be told. */
 static NOINLINE void release_before_blank(struct ffalloc_pool *pool, size_t start, size_t below)
 {
+    EXPECT(below && leaf_is_blank(&pool->leaves[leaf_of(start) + 1]));
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     size_t next_starts = words[1].starts;
@@ -122,6 +123,7 @@ static NOINLINE void release_before_blank(struct ffalloc_pool *pool, size_t star
  * before it there. */
 static NOINLINE void release_at_end(struct ffalloc_pool *pool, size_t start, size_t below)
 {
+    EXPECT(below && below < bit_of(start));
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
     struct leaf *next = words + 1;
@@ -216,6 +218,7 @@ static NOINLINE void release_after_run(struct ffalloc_pool *pool, size_t start, 
  * ends in this leaf, and starts in it or the one before. */
 static NOINLINE void release_at_start(struct ffalloc_pool *pool, size_t start, size_t above)
 {
+    EXPECT(!(pool->leaves[leaf_of(start)].used & bits_below(start)));
     size_t leaf = leaf_of(start);
     struct leaf *words = &pool->leaves[leaf];
 #if HAS_HINTS

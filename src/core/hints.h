@@ -20,6 +20,7 @@
 /* The place in `hints` for requests of `count` granules, above 0. */
 static inline size_t hint_of(size_t count)
 {
+    EXPECT(count > 0);
     if (count <= 8)
         return count - 1;
     return count < 16 ? 7 : 8;

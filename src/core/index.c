@@ -14,6 +14,7 @@ APART size_t next_after(const struct ffalloc_pool *pool, size_t leaf, unsigned l
 
 size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned least)
 {
+    EXPECT(least >= 1 && least <= SATURATED);
     if (leaf >= leaf_count_of(pool->granule_count))
         return NOT_FOUND;
     size_t found;
@@ -26,6 +27,7 @@ size_t ffalloc_index_next(const struct ffalloc_pool *pool, size_t leaf, unsigned
 
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
+    EXPECT(count >= 1 && count <= SATURATED);
     size_t leaf = pool->hints[hint_of(count)];
     size_t found;
     if (!index_in_node(pool, leaf, count, &found)) {
@@ -41,6 +43,7 @@ size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 
 size_t ffalloc_index_first(struct ffalloc_pool *pool, size_t count)
 {
+    EXPECT(count >= 1 && count <= SATURATED);
     size_t leaf;
     return index_find(pool, count, &leaf) ? leaf : NOT_FOUND;
 }
@@ -155,6 +158,7 @@ void *ffalloc_index_lose(struct ffalloc_pool *pool, size_t node, void *block)
 
 void ffalloc_index_set(struct ffalloc_pool *pool, size_t leaf, unsigned now)
 {
+    EXPECT(leaf < leaf_count_of(pool->granule_count) && now <= SATURATED);
     if (index_raise_leaf(pool, leaf, now))
         ffalloc_index_raise(pool, leaf, now);
     else if (index_lower_leaf(pool, leaf, now))

@@ -112,6 +112,7 @@ APART size_t next_in_tree(const struct ffalloc_pool *pool, size_t from, size_t c
 
 size_t ffalloc_large_next(const struct ffalloc_pool *pool, size_t from, size_t count, size_t *end)
 {
+    EXPECT(count >= LARGE);
     /* Of what no pool holds the words are not made: they would wrap. */
     if (pool->page_level_count == 0 || count > pool->granule_count)
         return NOT_FOUND;

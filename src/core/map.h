@@ -169,6 +169,7 @@ HOT struct leaf *map_leaf_to_write(struct ffalloc_pool *pool, size_t leaf)
  * `from` or ends there. */
 HOT void map_take(struct ffalloc_pool *pool, size_t start, size_t from, size_t end)
 {
+    EXPECT(start <= from && from < end && end <= pool->granule_count);
     size_t leaf = leaf_of(from);
     size_t last = leaf_of(end);
     struct leaf *words = map_leaf_to_write(pool, leaf);
@@ -188,6 +189,7 @@ HOT void map_take(struct ffalloc_pool *pool, size_t start, size_t from, size_t e
  * lies from `from` on is about to be given. */
 static inline void map_split_block(struct ffalloc_pool *pool, size_t start, size_t from)
 {
+    EXPECT(start < from);
     struct leaf *words = &pool->leaves[leaf_of(from)];
     if (leaf_is_blank(words))
         *words = leaf_with(SIZE_MAX, 0);
@@ -197,6 +199,7 @@ static inline void map_split_block(struct ffalloc_pool *pool, size_t start, size
 /* Makes a block, or what of it lies from `from` on, free up to its end. */
 HOT void map_give(struct ffalloc_pool *pool, size_t from, size_t end)
 {
+    EXPECT(from < end && end <= pool->granule_count);
     size_t leaf = leaf_of(from);
     struct leaf *words = &pool->leaves[leaf];
     size_t beyond = leaf == leaf_of(end) ? bit_of(end) : 0;

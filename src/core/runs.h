@@ -17,6 +17,7 @@ static inline size_t mask_runs_of_4(size_t mask)
 /* Where `count` set bits begin, more than 8; `runs8` has the places where 8 do. */
 HOT size_t runs_beyond_8(size_t runs8, size_t count)
 {
+    EXPECT(count > 8 && count < WORD_BITS);
     if (count <= 16)
         return runs8 & runs8 >> (count - 8);
     size_t runs = runs8 & runs8 >> 8;
@@ -44,6 +45,7 @@ static inline size_t run_step(size_t mask, size_t count, unsigned step)
  */
 HOT size_t mask_runs_to_8(size_t mask, size_t count)
 {
+    EXPECT(count >= 1 && count <= 8);
     mask = run_step(mask, count, 0);
     mask = run_step(mask, count, 1);
     return run_step(mask, count, 2);
@@ -52,6 +54,7 @@ HOT size_t mask_runs_to_8(size_t mask, size_t count)
 /* Where `count` set bits begin, 1 to WORD_BITS - 1. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
+    EXPECT(count >= 1 && count < WORD_BITS);
     if (count <= 8)
         return mask_runs_to_8(mask, count);
     size_t runs4 = mask_runs_of_4(mask);
@@ -65,6 +68,7 @@ HOT size_t mask_runs(size_t mask, size_t count)
  * by a constant costs ARM nothing. */
 HOT size_t mask_runs(size_t mask, size_t count)
 {
+    EXPECT(count >= 1 && count < WORD_BITS);
     size_t runs2 = mask & mask >> 1;
     if (count < 4)
         return count == 1 ? mask : runs2 & runs2 >> (count - 2);

@@ -93,6 +93,7 @@ void ffalloc_index_init(struct ffalloc_pool *pool)
  * starts at `block`, which is `at` or ends there. */
 static void cut(struct ffalloc_pool *pool, size_t block, size_t start, size_t at, size_t count)
 {
+    EXPECT(start <= at && block <= at && count >= 1);
     size_t end = map_hole_end(pool, start);
     size_t rest = at + count;
     map_take(pool, block, at, rest);
