@@ -137,6 +137,7 @@ class Options(TestCase):
             "FFALLOC_FILL": "256",
             "FFALLOC_GUARD": "65537",
             "FFALLOC_QUARANTINE": "-1",
+            "FFALLOC_SAMPLE": "1000000001",
             "FFALLOC_FAIL": "sometimes",
             "FFALLOC_ON_ERROR": "ignore",
             "FFALLOC_ON_FAIL": "exit",

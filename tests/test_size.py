@@ -62,6 +62,13 @@ class Size(ToolCase):
         switches = {"FFALLOC_GUARD": "1", "FFALLOC_QUARANTINE": "1M"}
         self.assertEqual(self.tool("size", self.record(*self.GUARDED, LC_ALL="C", **switches)).stdout, plain)
 
+    def test_a_recorded_run_has_no_samples_and_says_so(self):
+        plain = self.tool("size", self.record(*self.GUARDED, LC_ALL="C")).stdout
+        trace = self.folder / "sampled"
+        done = self.tool("record", "-o", trace, "--", *self.GUARDED, LC_ALL="C", FFALLOC_SAMPLE="10")
+        self.assertIn("FFALLOC_SAMPLE: nothing is sampled in a run that is or may be recorded\n", done.stderr)
+        self.assertEqual(self.tool("size", trace).stdout, plain)
+
     def test_with_guards_it_is_exact(self):
         trace = self.record(*self.GUARDED, LC_ALL="C")
         plain = self.object("size", "--json", trace)

@@ -14,6 +14,11 @@ size_t ffalloc_peek_freed_size(const struct ffalloc_pool *pool)
     return bytes_of(pool, pool->granted_granules - used_granules(pool));
 }
 
+size_t ffalloc_peek_alloc_count(const struct ffalloc_pool *pool)
+{
+    return pool->alloc_count;
+}
+
 size_t ffalloc_peek_used_size(const struct ffalloc_pool *pool)
 {
     size_t most_used = __atomic_load_n(&pool->most_used_granules, __ATOMIC_RELAXED);

@@ -17,6 +17,9 @@ struct ffalloc_pool;
 /* Bytes given back since the pool was made; needs FFALLOC_STATISTICS. */
 size_t ffalloc_peek_freed_size(const struct ffalloc_pool *pool);
 
+/* Requests served since the pool was made. */
+size_t ffalloc_peek_alloc_count(const struct ffalloc_pool *pool);
+
 /* Bytes in use; with a request under way up to twice its size more. */
 size_t ffalloc_peek_used_size(const struct ffalloc_pool *pool);
 

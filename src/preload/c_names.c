@@ -60,9 +60,28 @@ __attribute__((noinline)) static void release_long(void *block)
         release_watched(block, CALLER);
 }
 
+static void release_at_home(struct shard *home, void *block);
+
+/* While a sample is due, which requests wait for and frees need not: whether the block was the
+ * pool's, and freed. */
+static bool is_released_while_due(void *block)
+{
+    struct shard *home = heap_home;
+    if (!heap.sampled_pool || !home || !heap_is_in_home(home, block))
+        return false;
+    if (!__libc_single_threaded) {
+        release_at_home(home, block);
+        return true;
+    }
+    if (heap_is_look_due(home))
+        heap_look(home);
+    ffalloc_free(home->pool, block);
+    return true;
+}
+
 void heap_free_elsewhere(void *block)
 {
-    if (block && !heap_leave_to_owner(block))
+    if (block && !is_released_while_due(block) && !heap_leave_to_owner(block))
         release_long(block);
 }
 
@@ -89,8 +108,8 @@ __attribute__((noinline)) static void release_at_home(struct shard *home, void *
 
 __attribute__((noinline)) static void release_and_look(void *block)
 {
-    heap_look(&heap.shards[0]);
-    ffalloc_free(heap.plain_pool, block);
+    heap_look(&heap.shards[0]); /* from which on it may be another way */
+    ffalloc_free(heap.shards[0].pool, block);
 }
 
 __attribute__((always_inline)) static inline void release(void *block)
@@ -158,7 +177,7 @@ void heap_free_sized(const char *call, void *block, size_t size)
     }
     if (heap_is_look_due(&heap.shards[0]))
         look_first();
-    see_size(call, block, size, ffalloc_release(heap.plain_pool, block));
+    see_size(call, block, size, ffalloc_release(heap.shards[0].pool, block));
 }
 
 EXPORT void free_sized(void *block, size_t size)
@@ -292,8 +311,9 @@ __attribute__((noinline)) static void *reallocate_plainly(const char *call, void
     void *done = ffalloc_realloc(heap.plain_pool, block, size);
     heap_call = NULL;
     if (!likely(done)) /* what is no block was told */
-        return block && !is_block_of(heap.plain_pool, block) ? NULL
-                                                             : reallocate_long(call, block, size);
+        return block && !is_block_of(heap.shards[0].pool, block)
+                   ? NULL
+                   : reallocate_long(call, block, size);
     heap_note_large(done, size);
     if (block && done != block && heap_is_look_due(&heap.shards[0]))
         heap_look(&heap.shards[0]);

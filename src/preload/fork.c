@@ -12,11 +12,12 @@
  *      list of handlers held (for the 49th and some later ones), and takes that lock again between
  *      our handler, the last, and the fork.
  *   4. The recorder's lock.
- *   5. The locks of the pools.
+ *   5. The lock of sampled blocks, with which held nobody waits for anything.
+ *   6. The locks of the pools.
  *
  * None of them is ever waited for in vain. A thread that holds a pool's lock waits for nothing, and
  * one that holds the recorder's for a pool, or for a while for the recorder: they call nothing that
- * takes a lock, and messages are written with no lock held. So who waits for 4 or 5 goes on, also
+ * takes a lock, and messages are written with no lock held. So who waits for 4 to 6 goes on, also
  * one that holds 1, 2 or 3; and the one that forks waits for 1, 2 and 3 before it holds anything of
  * ours that others wait for.
  *
@@ -42,6 +43,7 @@ static void prepare(void)
         _IO_list_lock();
     lock_take(&registering);
     record_prepare_fork();
+    sample_prepare_fork();
     for (unsigned i = 0; i < heap.shard_count; i++)
         heap_take(&heap.shards[i]);
     is_held = true;
@@ -54,6 +56,7 @@ static void end_in_parent(void)
     is_held = false;
     for (unsigned i = 0; i < heap.shard_count; i++)
         lock_give(&heap.shards[i].lock);
+    sample_end_fork();
     record_end_fork();
     lock_give(&registering);
     if (_IO_list_unlock)
@@ -69,6 +72,7 @@ static void end_in_child(void)
     if (_IO_list_resetlock)
         _IO_list_resetlock();
     registering = (struct lock){0, 0};
+    sample_end_fork();
     record_end_fork();
     for (unsigned i = 0; i < heap.shard_count; i++) {
         struct shard *shard = &heap.shards[i];

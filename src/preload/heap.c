@@ -79,9 +79,11 @@ void heap_start(void)
     heap_home = &heap.shards[0];
     heap.is_bare = !heap.watchers.valgrind && !annotate_has_asan() && !heap.options.fail.is_set &&
                    heap.options.check_every == 0 && !heap.guards.is_on;
+    sample_start();
     record_start();
     heap.has_sites = heap.recorder || (heap.guards.has_guards && !heap.watchers.valgrind);
     heap.plain_pool = heap.is_bare && !heap.recorder ? heap.shards[0].pool : NULL;
+    sample_choose_way();
     heap_set_plain_home();
 }
 
@@ -194,7 +196,7 @@ static void *serve(enum kind kind, size_t alignment, size_t size)
     if (heap.shard_count == 0)
         return NULL;
     size_t first = (size_t)(heap_find_home() - heap.shards);
-    void *block = NULL;
+    void *block = sampling.size > 0 ? sample_place(alignment, size) : NULL;
     const char *call = heap_call;
     heap_call = "malloc"; /* heap_on_out_of_memory leaves the rest to this loop */
     for (size_t i = 0; i < heap.shard_count && !block; i++)
@@ -285,6 +287,8 @@ void heap_empty_inbox(struct shard *shard)
 
 bool heap_resize(void *block, size_t size)
 {
+    if (sample_has(block))
+        return false;
     struct shard *shard = owner_of(block);
     if (!shard)
         return false;
@@ -308,6 +312,8 @@ static bool is_released(struct shard *shard, void *block)
 
 bool heap_free(void *block)
 {
+    if (sample_has(block))
+        return sample_free(block);
     struct shard *shard = owner_of(block);
     if (!shard)
         return false;
@@ -321,6 +327,8 @@ bool heap_free(void *block)
 
 size_t heap_usable_size(void *block)
 {
+    if (sample_has(block))
+        return sample_usable_size(block);
     struct shard *shard = owner_of(block);
     if (!shard)
         return HEAP_NO_BLOCK;

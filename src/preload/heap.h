@@ -29,6 +29,7 @@
 #include "notes.h"
 #include "options.h"
 #include "output.h"
+#include "sample.h"
 
 /* Of a name that programs call. */
 #define EXPORT __attribute__((visibility("default")))
@@ -60,6 +61,8 @@ struct shard {
     size_t purged_size;          /* bytes ever freed, when memory was last given back */
     size_t high_water_size;      /* bytes, then */
     unsigned char *poisoned_end; /* AddressSanitizer: poisoned up to here, but for live blocks */
+    size_t sample_left;          /* requests until one is sampled, as of the last look */
+    size_t requests_seen;        /* then */
     struct inbox inbox;          /* blocks freed by threads with another home */
 } __attribute__((aligned(128)));
 
@@ -91,13 +94,14 @@ struct heap {
     uint64_t call_count;                /* counted only for FFALLOC_CHECK */
     uint64_t failed_count;
     size_t most_used; /* bytes, by all shards, of the looks since less was in use; atomic */
-    struct recorder *recorder;       /* NULL: nothing is recorded (recording.h) */
-    struct ffalloc_pool *plain_pool; /* of the first shard; NULL if not bare, or recorded */
+    struct recorder *recorder;         /* NULL: nothing is recorded (recording.h) */
+    struct ffalloc_pool *plain_pool;   /* of the first shard; NULL if not bare, or recorded */
+    struct ffalloc_pool *sampled_pool; /* what that is but while a sample is due (sample.h) */
     struct shard shards[SHARD_LIMIT];
     struct large large; /* by offsets in the arena */
     struct guards guards;
     bool has_own_forms; /* of C++'s new and delete: the program has replaced none */
-    bool has_sites;     /* the call sites are wanted, by the recorder or for guards */
+    bool has_sites;     /* the call sites are wanted, by the recorder, guards or samples */
 };
 
 extern struct heap heap __attribute__((visibility("hidden")));

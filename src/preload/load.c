@@ -25,18 +25,19 @@ static void tell_if_replaced(void)
 static void tell_start(void)
 {
     const struct options *options = &heap.options;
-    heap_message(
-        "version " FFALLOC_VERSION ", %u pool%s of %s%zu bytes, granule %zu, fill %d, "
-        "check every %llu, fail rule %s, errors %s, %s, %s way, guards of %zu "
-        "bytes, quarantine %zu",
-        heap.shard_count, heap.shard_count == 1 ? "" : "s", heap.is_growing ? "at most " : "",
-        heap.ranges[0].size, options->granule, options->fill,
-        (unsigned long long)options->check_every, options->fail.is_set ? "set" : "none",
-        heap.has_abort_on_error ? "abort" : "are reported",
-        heap.watchers.valgrind ? "under Valgrind"
-        : annotate_has_asan()  ? "under AddressSanitizer"
-                               : "nobody watches",
-        heap.plain_pool ? "short" : "long", heap.guards.guard.size, heap.guards.quarantine_size);
+    heap_message("version " FFALLOC_VERSION ", %u pool%s of %s%zu bytes, granule %zu, fill %d, "
+                 "check every %llu, fail rule %s, errors %s, %s, %s way, guards of %zu "
+                 "bytes, quarantine %zu, sample %zu",
+                 heap.shard_count, heap.shard_count == 1 ? "" : "s",
+                 heap.is_growing ? "at most " : "", heap.ranges[0].size, options->granule,
+                 options->fill, (unsigned long long)options->check_every,
+                 options->fail.is_set ? "set" : "none",
+                 heap.has_abort_on_error ? "abort" : "are reported",
+                 heap.watchers.valgrind ? "under Valgrind"
+                 : annotate_has_asan()  ? "under AddressSanitizer"
+                                        : "nobody watches",
+                 heap.plain_pool ? "short" : "long", heap.guards.guard.size,
+                 heap.guards.quarantine_size, sampling.every);
 }
 
 __attribute__((constructor)) static void start(void)
@@ -47,6 +48,7 @@ __attribute__((constructor)) static void start(void)
     heap_start_threads();
     heap_start_cxx();
     heap_start_asan();
+    sample_start_faults();
     if (heap.options.verbosity > 0)
         tell_start();
     if (heap.watchers.valgrind || heap.watchers.asan)
@@ -107,6 +109,7 @@ __attribute__((destructor)) static void finish(void)
 {
     record_finish();
     verify_all();
+    sample_finish();
     heap_report();
     if (heap.watchers.valgrind && heap.shard_count > 0 && !heap.options.skips_leaks)
         check_leaks();

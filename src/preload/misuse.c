@@ -82,7 +82,7 @@ static void tell_wrong_pointer(const void *address, const struct ffalloc_block *
 void heap_on_error(struct ffalloc_pool *pool, const void *address, enum ffalloc_error kind)
 {
     struct ffalloc_block block;
-    if (kind == FFALLOC_FOREIGN_POINTER && pool == heap.plain_pool &&
+    if (kind == FFALLOC_FOREIGN_POINTER && pool == heap.shards[0].pool &&
         heap_shard_of(address) != &heap.shards[0]) {
         heap_free_elsewhere((void *)(uintptr_t)address);
         return;

@@ -10,6 +10,7 @@
 #define DEVICE_GRANULE  8  /* the core's own default where pointers have 32 bits */
 #define LARGEST_GRANULE 4096
 #define LARGEST_GUARD   ((size_t)64 << 10) /* bytes */
+#define LARGEST_SAMPLE  1000000000u
 
 /* nth:100 | every:7 | prob:0.01[:seed=3] | size>=4096, several joined by commas. */
 static bool parse_fail_term(const char **text, struct fail_rule *fail)
@@ -142,6 +143,15 @@ static bool read_quarantine(const char *text, struct options *options)
     return true;
 }
 
+static bool read_sample(const char *text, struct options *options)
+{
+    uint64_t value;
+    if (!parse_whole(text, &value) || value > LARGEST_SAMPLE)
+        return false;
+    options->sample_every = (size_t)value;
+    return true;
+}
+
 static bool read_fail(const char *text, struct options *options)
 {
     return parse_fail(text, &options->fail);
@@ -244,6 +254,7 @@ static const struct {
     {"BACKTRACE", read_backtrace},
     {"GUARD", read_guard},
     {"QUARANTINE", read_quarantine},
+    {"SAMPLE", read_sample},
 };
 
 const char *options_base_name(const char *path)

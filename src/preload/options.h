@@ -43,6 +43,7 @@ struct options {
     size_t guard_size;      /* bytes behind each block; 0: none */
     bool has_quarantine;    /* asked for, maybe none */
     size_t quarantine_size; /* bytes of freed blocks that wait; 0: none */
+    size_t sample_every;    /* one request of so many lies on pages of its own; 0: none */
     enum stats_format stats;
     enum on_error on_error;
     bool aborts_on_fail;

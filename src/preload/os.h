@@ -22,6 +22,17 @@ bool os_allow(void *address, size_t size);
  * something lies there or the system refuses. Keeps errno. */
 bool os_open(void *address, size_t size);
 
+/* Takes access to whole pages away, or gives it again; they keep what they hold. False if and only
+ * if the system refuses. Keeps errno. */
+bool os_set_access(void *address, size_t size, bool has_access);
+
+/* From now on `told` is called with the address of each fault, before the signal's handler until
+ * then, or the default one, has it. */
+void os_see_faults(void (*told)(const void *address));
+
+/* Whether that is still so: the program has not set a handler of its own. */
+bool os_sees_faults(void);
+
 /* Gives back what os_hold or os_open mapped, or either end of it. Keeps errno. */
 void os_release(void *address, size_t size);
 

@@ -177,6 +177,8 @@ void heap_look(struct shard *shard)
 {
     heap_lock(shard);
     size_t freed_size = take_look(shard);
+    if (sampling.size > 0)
+        sample_look(shard);
     if (freed_size > 0 && (is_left(shard) || has_grown(shard)))
         purge_holes(shard, HOLE_SIZE);
     heap_unlock(shard);

@@ -22,6 +22,9 @@ struct caller {
 #define CALLER      ((struct caller){__builtin_return_address(0), __builtin_frame_address(0)})
 #define CALLER_SITE ((struct caller){__builtin_return_address(0), NULL})
 
+/* sample.c: the thread's call that is under way, if blocks are sampled. */
+extern __thread struct caller sample_caller __attribute__((tls_model("initial-exec")));
+
 struct event {
     enum ring_op op;
     const void *block;

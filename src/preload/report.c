@@ -80,10 +80,10 @@ static struct report report_now(void)
                                 ? ffalloc_target_pool_size_for(heap.options.pool_target, granules,
                                                                report.stats.granule)
                                 : ffalloc_pool_size_for(granules, report.stats.granule);
-    if (heap.guards.has_guards) {
+    if (heap.guards.has_guards || sampling.size > 0)
         report.least_size = 0;
+    if (heap.guards.has_guards)
         report.asked_size = asked_size_now();
-    }
     report.hole_size = report.stats.high_water_size - report.stats.used_size;
     return report;
 }
@@ -115,6 +115,9 @@ static int format_least(char *text, size_t size, const struct report *report)
         return snprintf(
             text, size,
             "with guards; FFALLOC_GUARD=0, or record and size, tell the pool without\n");
+    if (sampling.size > 0)
+        return snprintf(text, size,
+                        "blocks lay outside the pools; without FFALLOC_SAMPLE it is told\n");
     return snprintf(text, size,
                     "threads used %u pools: run with FFALLOC_POOL=1G for the size of one\n",
                     report->shards_used);
@@ -124,12 +127,16 @@ static const char *placement(char *text, size_t size)
 {
     const struct guards *guards = &heap.guards;
     struct size_text quarantine;
-    if (!guards->has_guards)
-        return "exact first fit";
-    snprintf(text, size, "not exact: guards of %zu bytes%s, a quarantine of %s", guards->guard.size,
-             guards->is_default ? " by default here" : "",
-             person(&quarantine, guards->quarantine_size));
-    return text;
+    int length = 0;
+    if (guards->has_guards)
+        length = snprintf(text, size, "not exact: guards of %zu bytes%s, a quarantine of %s",
+                          guards->guard.size, guards->is_default ? " by default here" : "",
+                          person(&quarantine, guards->quarantine_size));
+    if (sampling.size > 0)
+        length +=
+            snprintf(text + length, size - (size_t)length, "%s1 request of %zu outside, %zu so far",
+                     length ? ", " : "not exact: ", sampling.every, sampling.count);
+    return length ? text : "exact first fit";
 }
 
 /* What the program has: with guards as it was asked for. */
@@ -147,7 +154,7 @@ static int format_text(char *text, size_t size, const struct report *report)
 {
     const struct ffalloc_stats *stats = &report->stats;
     struct size_text a, b, c, e, f, g;
-    char least[240], in_use[100], how[120];
+    char least[240], in_use[100], how[180];
     format_least(least, sizeof least, report);
     format_in_use(in_use, sizeof in_use, report);
     return snprintf(
@@ -186,14 +193,14 @@ static int format_json(char *text, size_t size, const struct report *report)
         "\"hole_count\":%zu,\"block_count\":%zu,\"alloc_count\":%zu,\"free_count\":%zu,"
         "\"failed_count\":%zu,\"largest_request_size\":%zu,\"slack_total_size\":%zu,"
         "\"fragmentation_percent\":%.2f,\"guard_size\":%zu,\"quarantine_size\":%zu,"
-        "\"asked_size\":%zu}\n",
+        "\"asked_size\":%zu,\"sample\":%zu,\"sampled_count\":%zu}\n",
         report->name, os_process_id(), stats->granule, report->shards_used, report->pool_size,
         stats->usable_size, stats->used_size, stats->peak_used_size, stats->high_water_size,
         report->least_size, stats->free_size, stats->least_free_size, stats->largest_hole_size,
         stats->smallest_hole_size, stats->hole_count, stats->block_count, stats->alloc_count,
         stats->free_count, stats->failed_count, stats->largest_request_size,
         stats->slack_total_size, fragmentation(stats), heap.guards.guard.size,
-        heap.guards.quarantine_size, report->asked_size);
+        heap.guards.quarantine_size, report->asked_size, sampling.every, sampling.count);
 }
 
 static bool write_report(int descriptor, enum stats_format format)

@@ -24,11 +24,13 @@ static inline bool is_passed_through(void)
     return heap.options.is_passed_through;
 }
 
-/* For what guards say of a block. */
+/* For what guards and samples say of a block. */
 static inline void note_site(struct caller caller)
 {
     if (__builtin_expect(heap.guards.has_guards, 0))
         guards_site = caller.site;
+    if (__builtin_expect(sampling.size > 0, 0))
+        sample_caller = caller;
 }
 
 /* After a block was placed: the watchers are told, and the contents spoiled if so wished. */

@@ -14,7 +14,8 @@ struct run {
     const char *tool;
 };
 
-#define KEY_LIVE 256
+#define KEY_LIVE   256
+#define KEY_SAMPLE 257
 
 static const struct argp_option options[] = {
     {"stats", 's', "json", OPTION_ARG_OPTIONAL, "report at exit", 0},
@@ -27,6 +28,9 @@ static const struct argp_option options[] = {
      0},
     {"quarantine", 'q', "SIZE", 0,
      "freed blocks wait until so much was freed after them: a write after free is told", 0},
+    {"sample", KEY_SAMPLE, "N", 0,
+     "about one request of N lies on pages of its own: a touch beyond it or after its free is told",
+     0},
     {"live", KEY_LIVE, NULL, 0,
      "let ffalloc record --pid and ffalloc top begin with it later; each call then takes one lock",
      0},
@@ -60,6 +64,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case 'q':
         launch_set(&run->launch, "--quarantine", "QUARANTINE", text, "no size");
+        break;
+    case KEY_SAMPLE:
+        launch_set(&run->launch, "--sample", "SAMPLE", text, "no number of requests");
         break;
     case KEY_LIVE:
         launch_set(&run->launch, "--live", "LIVE", "1", "no number");
