@@ -484,6 +484,21 @@ class Attached(Programs):
         self.interrupt(recorder, 0.2)
         self.assert_whole("trace")
 
+    def test_one_recorder_at_a_time(self):
+        """Also before the process, which makes no call meanwhile, has noticed the first."""
+        server = self.run_live("--", sys.executable, "-c", PROGRAM)
+        recorder = self.attach(server.pid)
+        self.assertIn("waiting", recorder.stderr.readline())
+        done = self.tool("record", "-o", self.folder / "t", "--pid", f"{server.pid}", status=125, timeout=30)
+        self.assert_one_line(done, f"recorded already, by process {recorder.pid}")
+        recorder.kill()
+        recorder.wait()
+        recorder = self.attach(server.pid, "next")
+        self.assertIn("waiting", recorder.stderr.readline())
+        self.call(server, 100)
+        self.interrupt(recorder, 0.3)
+        self.assert_whole("next")
+
     def test_what_cannot_be(self):
         server = self.run_live("--", sys.executable, "-c", PROGRAM)
         trace = self.folder / "t"

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define CONTROL_MAGIC "fflive2"
+#define CONTROL_MAGIC "fflive3"
 #define CONTROL_PATH  "/dev/shm/ffalloc-live.%u"
 #define CONTROL_SIZE  4096u
 
@@ -18,6 +18,7 @@ struct control {
     uint32_t process;
     uint32_t request;   /* counted up when the rest is written: record into that folder */
     uint32_t refused;   /* the last request for which no ring could be made */
+    uint32_t recorder;  /* the process that records; the library does not look at it */
     uint32_t backtrace; /* enum backtrace */
     char folder[200];
 };

@@ -66,6 +66,18 @@ static void open_target(struct target *target, pid_t process)
         refuse(process);
 }
 
+/* One recorder at a time; one that was killed is none. */
+static void claim(const struct target *target, const struct session *session)
+{
+    uint32_t *recorder = &target->control->recorder;
+    uint32_t other = __atomic_load_n(recorder, __ATOMIC_ACQUIRE);
+    bool is_free = other == 0 || (kill((pid_t)other, 0) != 0 && errno == ESRCH);
+    if (!is_free || !__atomic_compare_exchange_n(recorder, &other, (uint32_t)getpid(), false,
+                                                 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        die(STATUS_FAILED, "process %d is being recorded already, by process %u", session->child,
+            other);
+}
+
 static void ask(const struct target *target, const struct session *session)
 {
     struct control *control = target->control;
@@ -139,6 +151,7 @@ int attach(struct session *session, int word_count)
     check(session, word_count);
     live_sweep();
     open_target(&target, session->child);
+    claim(&target, session);
     record_output_open(&session->output);
     session->command = no_command;
     session->is_attached = true;
@@ -150,6 +163,7 @@ int attach(struct session *session, int word_count)
     snapshots_start();
     ask(&target, session);
     follow(session, &target);
+    __atomic_store_n(&target.control->recorder, 0, __ATOMIC_RELEASE);
     return session_end(session);
 }
 
