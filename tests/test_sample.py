@@ -123,3 +123,17 @@ class Rate(TestCase):
                                   ([need("sqlite3"), ":memory:"], {"stdin": test_programs.SQL_JOB})):
             for sample in ("1", "300"):
                 self.assert_same(command, FFALLOC_SAMPLE=sample, **settings)
+
+
+class Distances(TestCase):
+    """Without samples: of the pools, which a write from a block may be meant to reach."""
+
+    def test_none_is_a_constant(self):
+        seen = [run([SAMPLED, "places"]).stdout.split()[:2] for _ in range(12)]
+        for distances, spread in zip(zip(*seen), (1 << 40, 1 << 27)):
+            self.assertGreater(max(map(int, distances)) - min(map(int, distances)), spread, distances)
+
+    def test_a_far_write_faults(self):
+        for distance in (-(1 << 40), -(1 << 32), -(1 << 20), -8192, 1 << 26, 1 << 36, 1 << 43):
+            process = run([SAMPLED, "far", distance])
+            self.assertEqual(process.returncode, -signal.SIGSEGV, f"{distance}: {process.stdout}")

@@ -29,6 +29,15 @@
 #define FAR_TSAN ((uint64_t)1 << 38)
 #define NEAREST  ((uint64_t)1 << 30)
 
+/*
+ * So that no constant leads from a block to a library or to a pool's header, in which pointers lie:
+ * the ranges begin anywhere in so much, and of each range up to so much is left out, which moves
+ * the header and, as the metadata is some 2 % of what may come, the blocks behind it by steps of
+ * LARGEST_FIXED_ALIGNMENT. Whoever guesses wrong meets a page without access.
+ */
+#define ANYWHERE(far)  ((far) / 2)
+#define LEFT_OUT(size) ((size) / 4)
+
 /* A shard has at least this much, or there are fewer of them. */
 #define LEAST_RANGE ((uint64_t)1 << 34)
 
@@ -73,6 +82,22 @@ static bool has_whole_pool(size_t size, size_t alignment)
     return heap_is_ready(&heap.shards[0], 0);
 }
 
+/* Of whole pages, below `most`; it does for one place after the other. */
+static uint64_t random_distance(uint64_t most)
+{
+    static uint64_t state;
+    state = (state ? state : os_secret()) * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
+    return ((state >> 16) % most) & ~(uint64_t)(heap.page_size - 1);
+}
+
+/* Makes a range of a window, but for what is left out at its ends. */
+static void set_range_within(unsigned shard, unsigned char *start, size_t size)
+{
+    size_t skipped = (size_t)random_distance(LARGEST_FIXED_ALIGNMENT);
+    size_t left_out = (size_t)random_distance(LEFT_OUT(size));
+    set_range(shard, start + skipped, size - skipped - left_out);
+}
+
 /* Equal ranges from `arena` on; true if a pool could be begun there. */
 static bool has_ranges_at(uintptr_t arena, uint64_t size)
 {
@@ -84,7 +109,7 @@ static bool has_ranges_at(uintptr_t arena, uint64_t size)
     heap.shard_count = (unsigned)(size / distance);
     heap.window_log2 = (unsigned)__builtin_ctzll(distance);
     for (unsigned i = 0; i < heap.shard_count; i++) {
-        set_range(i, heap.arena + i * distance, (size_t)distance);
+        set_range_within(i, heap.arena + i * distance, (size_t)distance);
         heap.owners[i] = (uint8_t)i;
     }
     return heap_is_ready(&heap.shards[0], 0);
@@ -95,7 +120,9 @@ static bool has_ranges_far_away(void)
 {
     uint64_t here = (uintptr_t)&heap & ~(heap.page_size - 1);
     for (uint64_t far = annotate_has_tsan() ? FAR_TSAN : FAR; far >= NEAREST; far /= 2)
-        if (has_ranges_at((uintptr_t)(here > 2 * far ? here - far : here + far), far / 4))
+        if (has_ranges_at((uintptr_t)((here > 2 * far ? here - far : here + far) +
+                                      random_distance(ANYWHERE(far))),
+                          far / 4))
             return true;
     return false;
 }

@@ -7,7 +7,7 @@
  *   threads   blocks of some threads, handed over, with forks in between
  *   churn     blocks that come and go, 200000 of them
  *   far UP    from a block, a write so many bytes away (a number with its sign)
- *   places    where a block lies, and the library
+ *   places    from a block to the library, and to its pool's header, in bytes
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -129,10 +129,12 @@ static void far(const char *distance)
     block[strtoll(distance, NULL, 0)] = 1;
 }
 
+extern void *ffalloc_pools[] __attribute__((weak));
+
 static void places(void)
 {
-    void *block = malloc(16);
-    printf("%p %p\n", block, (void *)(uintptr_t)&malloc);
+    uintptr_t block = (uintptr_t)malloc(16);
+    printf("%zu %zu\n", (uintptr_t)&malloc - block, block - (uintptr_t)ffalloc_pools[0]);
 }
 
 int main(int argc, char **argv)
