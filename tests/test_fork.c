@@ -20,6 +20,7 @@ __thread const char *heap_call;
 
 static alignas(16) unsigned char memory[SHARDS][1 << 16];
 static unsigned recorder_locked;
+static unsigned samples_locked;
 static unsigned failed_count;
 
 static void expect(bool holds, const char *what, int line)
@@ -38,6 +39,18 @@ void record_prepare_fork(void)
 void record_end_fork(void)
 {
     recorder_locked--;
+}
+
+void sample_prepare_fork(void)
+{
+    EXPECT(recorder_locked == 1 && heap.shards[0].lock.state == 0); /* between these two */
+    samples_locked++;
+}
+
+void sample_end_fork(void)
+{
+    EXPECT(recorder_locked == 1);
+    samples_locked--;
 }
 
 void heap_empty_inbox(struct shard *shard)
@@ -96,7 +109,7 @@ static void test_the_parent_goes_on(void)
     end_in_parent();
     EXPECT(count_locked() == 0);
     end_in_parent(); /* of a fork that took nothing */
-    EXPECT(recorder_locked == 0 && heap.shards[0].inbox.reader_count == 3);
+    EXPECT(recorder_locked == 0 && samples_locked == 0 && heap.shards[0].inbox.reader_count == 3);
 }
 
 static int registered;
