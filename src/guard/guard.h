@@ -17,7 +17,7 @@
  * The word at its end is the slack and whether the block waits in a quarantine, multiplied, so that
  * no bit of it can be changed alone, under a mask made of the secret, the word's address and the
  * site. So the block itself tells the size that was asked for, and an end that was overwritten
- * tells none that can be, but by a chance of one in 2^59, and in firmware with 32 bits 2^19. The
+ * tells none that can be, but by a chance of one in 2^58, and in firmware with 32 bits 2^18. The
  * site is where the block was asked for; firmware has none.
  *
  * What must hold, for each pool of a guarded heap:
@@ -63,14 +63,18 @@ static inline size_t guard_end_size(const struct guard *guard)
     return guard->has_sites ? 2 * GUARD_WORD : GUARD_WORD;
 }
 
-static inline unsigned char guard_byte(uintptr_t secret, uintptr_t address)
-{
-    return (unsigned char)((uint32_t)(address ^ secret) * 0x9e3779b1u >> 24 | 0x80);
-}
+/* Set in each word, so that its byte next to the block on the right is above 127, too (but where
+ * bytes of a word are in the other order). What is multiplied counts below it. */
+#define GUARD_TOP (UINTPTR_MAX - (UINTPTR_MAX >> 1))
 
-/* 2^64 over the golden ratio, and what undoes a multiplication by it. */
+/* 2^64 over the golden ratio, and what undoes a multiplication by it, below any power of two. */
 #define GUARD_FACTOR  ((uintptr_t)0x9e3779b97f4a7c15u)
 #define GUARD_INVERSE ((uintptr_t)0xf1de83e19937733du)
+
+static inline unsigned char guard_byte(uintptr_t secret, uintptr_t address)
+{
+    return (unsigned char)((uint32_t)(address ^ secret) * (uint32_t)GUARD_FACTOR >> 24 | 0x80);
+}
 
 static inline uintptr_t guard_mask(uintptr_t secret, uintptr_t address, uintptr_t site)
 {
@@ -106,7 +110,7 @@ static inline uintptr_t guard_word_for(const struct guard *guard, unsigned char 
 {
     uintptr_t address = (uintptr_t)guard_word(block, usable);
     uintptr_t plain = (usable - asked) << 1 | is_waiting;
-    return plain * GUARD_FACTOR ^ guard_mask(guard->secret, address, site);
+    return (plain * GUARD_FACTOR ^ guard_mask(guard->secret, address, site)) | GUARD_TOP;
 }
 
 /* Writes the end of a guard. */
@@ -142,8 +146,8 @@ static inline struct guard_end guard_read(const struct guard *guard, unsigned ch
     uintptr_t *word = guard_word(block, usable);
     uintptr_t site = guard_site(guard, block, usable);
     uintptr_t plain = (*word ^ guard_mask(guard->secret, (uintptr_t)word, site)) * GUARD_INVERSE;
-    size_t slack = plain >> 1;
-    if (slack - guard->size >= guard->granule || slack > usable)
+    size_t slack = (plain & ~GUARD_TOP) >> 1;
+    if (slack - guard->size >= guard->granule || slack > usable || *word < GUARD_TOP)
         return (struct guard_end){.asked = SIZE_MAX};
     return (struct guard_end){usable - slack, site, plain & 1};
 }

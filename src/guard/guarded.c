@@ -46,13 +46,16 @@ __attribute__((noinline)) static void *placed(struct ffalloc_pool *pool, void *b
 static size_t verify(struct ffalloc_pool *pool, unsigned char *block, size_t usable)
 {
     struct guard guard = guard_now();
-    struct guard_end end = guard_read(&guard, block, usable);
-    size_t size = end.asked == SIZE_MAX ? usable - guard.size : end.asked;
-    if (end.asked == SIZE_MAX ||
-        guard_first_damaged(&guard, block, usable, size) < usable - GUARD_WORD) {
-        ffalloc_guard_on_damage(pool, block, end.asked == SIZE_MAX ? 0 : size);
-        seal(block, usable, size);
+    size_t asked = guard_read(&guard, block, usable).asked;
+    size_t size = asked;
+    if (asked == SIZE_MAX) {
+        asked = 0; /* nobody knows */
+        size = usable - guard.size;
+    } else if (guard_first_damaged(&guard, block, usable, size) == usable - GUARD_WORD) {
+        return size;
     }
+    ffalloc_guard_on_damage(pool, block, asked);
+    seal(block, usable, size);
     return size;
 }
 
@@ -118,8 +121,10 @@ void *ffalloc_guarded_realloc(struct ffalloc_pool *pool, void *block, size_t siz
     if (!block)
         return ffalloc_guarded_malloc(pool, size);
     size_t before = ffalloc_guarded_usable_size(pool, block);
-    if (!before || ffalloc_guarded_resize(pool, block, size))
-        return before ? block : NULL;
+    if (!before)
+        return NULL;
+    if (ffalloc_guarded_resize(pool, block, size))
+        return block;
     void *moved = ffalloc_guarded_malloc(pool, size);
     if (!moved)
         return NULL;
