@@ -44,6 +44,8 @@ size_t parse_granule_argument(const char *text);
 /* A size for a person, such as "12.3 KiB", in a buffer used again after a few calls. */
 const char *person(uint64_t size);
 
+double seconds(void); /* of CLOCK_MONOTONIC */
+
 void *allocate(size_t size); /* zeroed; ends if there is no memory */
 void *grow(void *block, size_t *count, size_t needed, size_t size);
 

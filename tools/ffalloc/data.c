@@ -80,11 +80,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {SITES_CHILD, {0}};
-
 static const struct argp argp = {
-    options,  parse, "TRACE", "Prints what the views show of a trace, as JSON.",
-    children, NULL,  NULL};
+    options,        parse, "TRACE", "Prints what the views show of a trace, as JSON.",
+    sites_children, NULL,  NULL};
 
 /* All strings inside as they may be shown. */
 static void clean(cJSON *item)

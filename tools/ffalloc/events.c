@@ -188,9 +188,8 @@ static void print_all(struct printer *printer, bool is_csv)
         printf("c %" PRIx64 "\nR 0\n", printer->trace->time / 1000 + 1);
 }
 
-static const struct argp_child children[] = {SITES_CHILD, {0}};
-
-static const struct argp argp = {NULL, NULL, "csv|heaptrack TRACE", NULL, children, NULL, NULL};
+static const struct argp argp = {NULL, NULL, "csv|heaptrack TRACE", NULL, sites_children,
+                                 NULL, NULL};
 
 int command_events(int argc, char **argv)
 {

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -21,13 +20,6 @@ unsigned overhead_parse(const char *text)
     if (!parse_whole(text, &count) || count < 1 || count > RUNS_MOST)
         die(STATUS_USAGE, "--overhead: '%s' is no number from 1 to %d", text, RUNS_MOST);
     return (unsigned)count;
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* In a process of its own: the program with nothing to read or to say. */

@@ -39,10 +39,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {SITES_CHILD, {0}};
-
 static const struct argp argp = {
-    options, parse, "TRACE", "Prints what ffalloc why tells, as JSON.", children, NULL, NULL};
+    options, parse, "TRACE", "Prints what ffalloc why tells, as JSON.", sites_children, NULL, NULL};
 
 /* Calls of one site are of one group, by whatever ways the program came there. */
 static void merge_sites(struct reasons *reasons)

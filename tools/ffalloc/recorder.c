@@ -107,13 +107,21 @@ static void tell_failure(const char *path, int error)
     free(unfinished);
 }
 
+/* Ends the trace with what has been taken; returns its size, or -1 and errno if it cannot be
+ * written.
+ */
+static int64_t end_trace(struct recorder *recorder, struct ending ending)
+{
+    note_maps(recorder->writer, &recorder->maps);
+    note_end(recorder->writer, &recorder->totals, ending);
+    return trace_finish(recorder->writer);
+}
+
 /* Writes what is left; returns the trace's size, or -1 having said why it cannot be written. */
 static int64_t write_rest(struct recorder *recorder, struct ending ending)
 {
     recorder_drain(recorder);
-    note_maps(recorder->writer, &recorder->maps);
-    note_end(recorder->writer, &recorder->totals, ending);
-    int64_t size = trace_finish(recorder->writer);
+    int64_t size = end_trace(recorder, ending);
     if (size < 0)
         tell_failure(recorder->trace_path, errno);
     return size;
@@ -126,11 +134,8 @@ static bool write_snapshot(struct recorder *recorder)
     if (asprintf(&path, "%s.snapshot", recorder->trace_path) < 0)
         die(STATUS_FAILED, "out of memory");
     int64_t size = -1;
-    if (trace_divert(recorder->writer, path)) {
-        note_maps(recorder->writer, &recorder->maps);
-        note_end(recorder->writer, &recorder->totals, (struct ending){0});
-        size = trace_finish(recorder->writer);
-    }
+    if (trace_divert(recorder->writer, path))
+        size = end_trace(recorder, (struct ending){0});
     if (size < 0)
         tell_failure(path, errno);
     else
@@ -179,9 +184,7 @@ static void write_stacks(struct recorder *recorder)
 bool recorder_rotate(struct recorder *recorder, const char *trace_path, bool is_quiet)
 {
     trace_rename(recorder->writer, trace_path);
-    note_maps(recorder->writer, &recorder->maps);
-    note_end(recorder->writer, &recorder->totals, (struct ending){0});
-    int64_t size = trace_finish(recorder->writer);
+    int64_t size = end_trace(recorder, (struct ending){0});
     recorder->writer = size < 0 ? NULL : trace_create(recorder->trace_path, -1);
     if (!recorder->writer) {
         tell_failure(size < 0 ? trace_path : recorder->trace_path, errno);

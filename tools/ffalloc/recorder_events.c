@@ -20,14 +20,30 @@ static void write_event(struct recorder *recorder, const struct trace_event *eve
     recorder->totals.failed_count += event->op == TRACE_FAILED;
 }
 
-void recorder_write_lost_free(struct recorder *recorder, uint64_t address)
+/* The block of this id lies there. */
+static void place(struct recorder *recorder, const struct trace_event *event, uint64_t address)
+{
+    ids_place(&recorder->ids, address, event->id);
+    layout_note(&recorder->layout, event->id, address, event->size, event->site);
+    note_offset(recorder, address);
+}
+
+/* What lay there is gone; returns its id, which may be another's now, or TRACE_NO_ID. */
+static uint32_t forget(struct recorder *recorder, uint64_t address)
 {
     uint32_t id = ids_forget(&recorder->ids, address);
     if (id == TRACE_NO_ID)
-        return;
-    write_event(recorder, &(struct trace_event){.op = TRACE_FREE, .id = id});
+        return id;
     ids_give(&recorder->ids, id);
     layout_note(&recorder->layout, id, 0, 0, 0);
+    return id;
+}
+
+void recorder_write_lost_free(struct recorder *recorder, uint64_t address)
+{
+    uint32_t id = forget(recorder, address);
+    if (id != TRACE_NO_ID)
+        write_event(recorder, &(struct trace_event){.op = TRACE_FREE, .id = id});
 }
 
 void recorder_write_placed(struct recorder *recorder, uint16_t thread, uint64_t address,
@@ -35,9 +51,7 @@ void recorder_write_placed(struct recorder *recorder, uint16_t thread, uint64_t 
 {
     struct trace_event event = {.op = TRACE_MALLOC, .thread = thread, .size = size, .site = site};
     event.id = ids_take(&recorder->ids);
-    ids_place(&recorder->ids, address, event.id);
-    layout_note(&recorder->layout, event.id, address, size, site);
-    note_offset(recorder, address);
+    place(recorder, &event, address);
     write_event(recorder, &event);
 }
 
@@ -50,11 +64,7 @@ static bool follow_block(struct recorder *recorder, struct trace_event *event, u
         return true;
     }
     if (event->op == TRACE_FREE) {
-        event->id = ids_forget(&recorder->ids, block);
-        if (event->id != TRACE_NO_ID) {
-            ids_give(&recorder->ids, event->id);
-            layout_note(&recorder->layout, event->id, 0, 0, 0);
-        }
+        event->id = forget(recorder, block);
         return event->id != TRACE_NO_ID;
     }
     event->id = event->op == TRACE_REALLOC ? ids_forget(&recorder->ids, before) : TRACE_NO_ID;
@@ -63,9 +73,7 @@ static bool follow_block(struct recorder *recorder, struct trace_event *event, u
         event->op = event->op == TRACE_REALLOC ? TRACE_MALLOC : event->op;
         event->id = ids_take(&recorder->ids);
     }
-    ids_place(&recorder->ids, block, event->id);
-    layout_note(&recorder->layout, event->id, block, event->size, event->site);
-    note_offset(recorder, block);
+    place(recorder, event, block);
     return true;
 }
 

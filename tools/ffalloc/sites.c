@@ -86,7 +86,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-const struct argp sites_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+static const struct argp argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+
+const struct argp_child sites_children[] = {{&argp, 0, NULL, 0}, {0}};
 
 /* Names --------------------------------------------------------------------------------- */
 

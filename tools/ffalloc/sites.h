@@ -6,14 +6,8 @@
 #include <argp.h>
 #include <stdbool.h>
 
-/* --skip, which takes no input. */
-extern const struct argp sites_argp;
-
-/* For the children of a command that has --skip. */
-#define SITES_CHILD                                                                                \
-    {                                                                                              \
-        &sites_argp, 0, NULL, 0                                                                    \
-    }
+/* The children of a command that has --skip and no others. */
+extern const struct argp_child sites_children[];
 
 /* Whether this is no call site: a wrapper of the allocator by its name, or what --skip names. */
 bool sites_is_wrapper(const char *name);

@@ -94,8 +94,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {SITES_CHILD, {0}};
-
 static const struct argp argp = {
     options,
     parse,
@@ -107,7 +105,7 @@ static const struct argp argp = {
     "offers "
     "them: what FFALLOC_POOL and --pool take. Sizes are those that the recorded program asked for: "
     "a program with 32-bit pointers asks for less.",
-    children,
+    sites_children,
     NULL,
     NULL};
 

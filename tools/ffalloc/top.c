@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -61,15 +60,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-static const struct argp_child children[] = {SITES_CHILD, {0}};
-
 static const struct argp argp = {
     options,
     parse,
     "PID",
     "Shows the pool of a process, its mark and holes and the largest sites, once a second."
     "\vThe process is being recorded by ffalloc record, or runs under ffalloc run --live.",
-    children,
+    sites_children,
     NULL,
     NULL};
 
@@ -107,13 +104,6 @@ static void enter_screen(struct top *top)
     has_terminal = true;
     atexit(leave_screen);
     printf("\33[?1049h\33[?25l");
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* The first time once all that there is has been read, or has taken a second. */
