@@ -53,8 +53,7 @@ void ffalloc_arena_unlock(void);
 
 /* Called about a wrong pointer, or about free_sized or free_aligned_sized with a size that is not
  * the block's (with guards than what was asked for; without one that is larger), the lock being
- * held; if it returns, the call does nothing
- * more. The library's own traps. */
+ * held; if it returns, the call does nothing more. The library's own traps. */
 void ffalloc_arena_on_error(const void *address, enum ffalloc_error kind);
 
 /* Called when a request cannot be served, the lock being held. The library's own does nothing. */

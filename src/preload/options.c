@@ -182,12 +182,21 @@ static bool read_valgrind(const char *text, struct options *options)
     return choice >= 0;
 }
 
-static bool read_leaks(const char *text, struct options *options)
+/* 0 or 1; off if it is neither. */
+static bool parse_switch(const char *text, bool *is_on)
 {
     static const char *const words[] = {"0", "1"};
     int choice = parse_choice(text, words, 2);
-    options->skips_leaks = choice == 0;
+    *is_on = choice == 1;
     return choice >= 0;
+}
+
+static bool read_leaks(const char *text, struct options *options)
+{
+    bool is_on;
+    bool is_valid = parse_switch(text, &is_on);
+    options->skips_leaks = is_valid && !is_on;
+    return is_valid;
 }
 
 static bool read_verbose(const char *text, struct options *options)
@@ -209,18 +218,12 @@ static bool read_record(const char *text, struct options *options)
 
 static bool read_live(const char *text, struct options *options)
 {
-    static const char *const words[] = {"0", "1"};
-    int choice = parse_choice(text, words, 2);
-    options->is_live = choice == 1;
-    return choice >= 0;
+    return parse_switch(text, &options->is_live);
 }
 
 static bool read_paused(const char *text, struct options *options)
 {
-    static const char *const words[] = {"0", "1"};
-    int choice = parse_choice(text, words, 2);
-    options->is_paused = choice == 1;
-    return choice >= 0;
+    return parse_switch(text, &options->is_paused);
 }
 
 static bool read_backtrace(const char *text, struct options *options)

@@ -133,9 +133,9 @@ static void end_due(void)
 
 void sample_look(struct shard *shard)
 {
-    size_t count = ffalloc_peek_alloc_count(shard->pool) - shard->requests_seen;
     if (!heap.sampled_pool)
         return;
+    size_t count = ffalloc_peek_alloc_count(shard->pool) - shard->requests_seen;
     shard->requests_seen += count;
     if (count < shard->sample_left) {
         shard->sample_left -= count;
