@@ -64,6 +64,13 @@ class TestCase(unittest.TestCase):
     def assert_aborts(self, process):
         self.assertEqual(process.returncode, -signal.SIGABRT, process.stderr)
 
+    def assert_told(self, process, pattern):
+        """All that the library said is one line like that; ADDRESS is what the program printed first."""
+        address = process.stdout.split()[0]
+        lines = process.stderr.splitlines()
+        self.assertEqual(len(lines), 1, process.stderr)
+        self.assertRegex(lines[0], "^ffalloc: " + pattern.replace("ADDRESS", address) + "$")
+
     def assert_same(self, command, **settings):
         """The program prints the same with the library as without, and ends the same way."""
         plain = run(command, preload=None, **settings)

@@ -35,18 +35,12 @@ LINES = (
 
 
 class Lines(TestCase):
-    def check_line(self, process, pattern):
-        address = process.stdout.split()[0]
-        lines = process.stderr.splitlines()
-        self.assertEqual(len(lines), 1, process.stderr)
-        self.assertRegex(lines[0], "^ffalloc: " + pattern.replace("ADDRESS", address) + "$")
-
     def test_each_is_one_line_and_ends_by_its_signal(self):
         for fault, name, pattern in LINES:
             with self.subTest(fault):
                 process = run([FAULT, fault], **ALL)
                 self.assertEqual(process.returncode, -signal.Signals[f"SIG{name}"], process.stderr)
-                self.check_line(process, pattern)
+                self.assert_told(process, pattern)
 
     def test_what_is_seen_by_a_call_is_survived_if_so_wished(self):
         for fault, name, pattern in LINES:
@@ -54,7 +48,7 @@ class Lines(TestCase):
                 with self.subTest(fault):
                     process = run([FAULT, fault], FFALLOC_ON_ERROR="report", **ALL)
                     self.assert_ends_well(process)
-                    self.check_line(process, pattern)
+                    self.assert_told(process, pattern)
 
     def test_a_far_write_is_told_or_faults(self):
         for distance in (-5000, -4096, 64, 2000, 100000):

@@ -30,7 +30,7 @@ class Pool:
     """First fit over a list of blocks by address: start and end in granules."""
 
     def __init__(self, granule):
-        self.granule, self.blocks, self.mark = granule, [], 0
+        self.granule, self.blocks = granule, []
 
     def granules(self, size):
         return max(1, -(-size // self.granule))
@@ -47,7 +47,6 @@ class Pool:
         for i, (low, high) in enumerate(self.holes()):
             if high - low >= count:
                 self.blocks.insert(i, (low, low + count))
-                self.mark = max(self.mark, low + count)
                 return low
 
     def at(self, start):
@@ -67,21 +66,12 @@ class Pool:
             self.free(start)
             return moved
         self.blocks[i] = (start, start + count)
-        self.mark = max(self.mark, start + count)
         return start
 
 
 def usable(events, granule):
     """Bytes for blocks that these calls need."""
-    pool, where = Pool(granule), {}
-    for op, block, size, _, _ in events:
-        if op == FREE:
-            pool.free(where.pop(block))
-        elif op == REALLOC and block in where:
-            where[block] = pool.resize(where[block], size)
-        else:
-            where[block] = pool.place(size)
-    return pool.mark * granule
+    return usable_of_two_ends(events, (), granule)
 
 
 def usable_of_two_ends(events, members, granule):

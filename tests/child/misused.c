@@ -163,32 +163,31 @@ static void overflow_far(void)
     scribble(slot->block + slot->size + draw(64), 1);
 }
 
-static void overflow_of_zeroed(void)
+/* Of a block of its own, which is freed some calls later. */
+static void overflow_and_free(unsigned char *block, size_t size)
 {
-    size_t size = between(1, LARGEST);
-    unsigned char *block = calloc(1, size);
     scribble(block + size, between(1, 64));
     calls(20);
     release(block);
+}
+
+static void overflow_of_zeroed(void)
+{
+    size_t size = between(1, LARGEST);
+    overflow_and_free(calloc(1, size), size);
 }
 
 static void overflow_of_shrunk(void)
 {
     struct slot slot = take();
     size_t size = between(1, slot.size);
-    slot.block = resize(slot.block, size);
-    scribble(slot.block + size, between(1, 64));
-    calls(20);
-    release(slot.block);
+    overflow_and_free(resize(slot.block, size), size);
 }
 
 static void overflow_of_aligned(void)
 {
     size_t size = between(1, LARGEST);
-    unsigned char *block = aligned_alloc(64, size);
-    scribble(block + size, between(1, 64));
-    calls(20);
-    release(block);
+    overflow_and_free(aligned_alloc(64, size), size);
 }
 
 static void underflow(void)
